@@ -1,0 +1,16 @@
+# Everything a fresh machine needs: a python3 (3.11 or newer) with pip. `make env` works without ensurepip.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.current
+WORKDIR ?= runs/demo
+
+.PHONY: env demo test test-slow clean
+
+env: $(STAMP)
+
+# The stamp is written last, so an interrupted install is done again; a .venv that cannot run is made anew.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is too old: Python 3.11 or newer is needed; try make PYTHON=python3.12" >&2; exit 2; }
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear --without-pip .venv
+	@$(PYTHON) -m pip --python $(BIN)/python install -qq --disable-pip-version-check --no-warn-script-location --editable '.[dev]'
+	@touch $(STAMP)

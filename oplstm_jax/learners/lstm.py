@@ -1,0 +1,163 @@
+"""Plain LSTMs as learners: the support set is read, the weights stay (paper sections 3 and 4; SPEC §1).
+
+`lstm` reads the examples one after another; `pi_lstm` reads them in parallel and shares the mean of their hidden
+states, which makes it invariant to their order. A query is one more step, with zeros for its unknown target.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
+from oplstm_jax.nets.lstm import CellState, init_stack, stack_step, zero_state
+from oplstm_jax.nets.norm import apply_query, apply_support
+from oplstm_jax.types import Array, Episode, Learner, Split
+
+INPUTS = ("target", "prev_target", "prev_target_pred", "prev_target_pred_error")
+
+
+def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs: str = "target") -> Learner:
+    """The sequential plain LSTM.
+
+    features: network whose output the LSTM reads, trained jointly; None reads the flattened inputs.
+    sizes: hidden units of the stacked cells. passes: T.
+    inputs: what is read beside x_i. `target`: y_i. `prev_target`: y_{i-1}, zeros first, and each pass ends with one more
+        step on x_1 and y_M. `prev_target_pred`: also the previous step's prediction. `prev_target_pred_error`: also its
+        mean squared error.
+
+    params: lstm, readout {kernel [H, C], bias [C]} and, with a network, features.
+    info per pass: outputs [T, steps, C], the read-out after each step.
+    """
+    _check(sizes, passes)
+    if inputs not in INPUTS:
+        raise ValueError(f"unknown inputs {inputs!r}: expected one of {', '.join(INPUTS)}")
+    count = inputs.count("_") if inputs != "target" else 0  # 0, 1 (y), 2 (y, p) or 3 (y, p, error) of the previous step
+
+    def extra(units: int) -> int:
+        return units * max(1, min(count, 2)) + (count == 3)
+
+    def adapt(params, support: Split, *, key=None):
+        x, stats = _embed_support(features, params, support.x)
+        zeros = jnp.zeros_like(support.y[:1])
+        if count:
+            x, read = jnp.concatenate((x, x[:1])), jnp.concatenate((zeros, support.y))
+            target = jnp.concatenate((support.y, support.y[:1]))
+        else:
+            read = target = support.y
+
+        def step(carry, example):
+            state, told = carry
+            x_i, read_i, target_i = example
+            told = (read_i, *told)[: max(count, 1)]
+            state, top = stack_step(params["lstm"], state, jnp.concatenate((x_i, *told)))
+            outputs = _read_out(params, top)
+            error = jnp.mean(jnp.square(outputs - target_i), keepdims=True)
+            return (state, (outputs, error)), outputs
+
+        def one_pass(state, _):
+            told = (zeros[0], jnp.zeros_like(zeros[0, :1]))
+            (state, _), outputs = jax.lax.scan(step, (state, told), (x, read, target))
+            return state, {"outputs": outputs}
+
+        state, info = jax.lax.scan(one_pass, zero_state(params["lstm"], ()), length=passes)
+        return {"state": state, "stats": stats}, info
+
+    def predict(params, fast, x):
+        x = _embed_query(features, params, fast["stats"], x)
+        columns = jax.tree.map(lambda h: jnp.broadcast_to(h[:, None], (h.shape[0], x.shape[0])), fast["state"])
+        state = tuple(CellState(cell.h, jnp.zeros_like(cell.c)) for cell in columns)
+        return _query(params, state, x)
+
+    return Learner(lambda key, episode: _init(key, episode, features, sizes, extra), adapt, predict)
+
+
+def pi_lstm(
+    features: nn.Module | None,
+    sizes: tuple[int, ...],
+    passes: int,
+    average_cells: bool = False,
+    first_pass_targets: bool = True,
+) -> Learner:
+    """The mean-pooled, permutation-invariant plain LSTM.
+
+    features, sizes, passes: as for `lstm`.
+    average_cells: cell states are pooled like hidden states, and queries start from the pooled cell, not from zero.
+    first_pass_targets: False reads zeros for the targets in the first pass (the reference does so on sine).
+
+    params as for `lstm`. info per pass: outputs [T, M, C], the read-out of each example before pooling.
+    """
+    _check(sizes, passes)
+
+    def adapt(params, support: Split, *, key=None):
+        x, stats = _embed_support(features, params, support.x)
+
+        def one_pass(state, number):
+            hidden = (number > 0) | first_pass_targets
+            read = jnp.concatenate((x, jnp.where(hidden, support.y, 0)), axis=1)
+            state, top = stack_step(params["lstm"], state, read.T)
+            state = tuple(CellState(_pool(cell.h), _pool(cell.c) if average_cells else cell.c) for cell in state)
+            return state, {"outputs": _read_out(params, top).T}
+
+        start = zero_state(params["lstm"], (x.shape[0],))
+        state, info = jax.lax.scan(one_pass, start, jnp.arange(passes))
+        return {"state": jax.tree.map(lambda column: column[:, :1], state), "stats": stats}, info
+
+    def predict(params, fast, x):
+        x = _embed_query(features, params, fast["stats"], x)
+        columns = jax.tree.map(lambda h: jnp.broadcast_to(h, (h.shape[0], x.shape[0])), fast["state"])
+        state = tuple(CellState(s.h, s.c if average_cells else jnp.zeros_like(s.c)) for s in columns)
+        return _query(params, state, x)
+
+    return Learner(lambda key, episode: _init(key, episode, features, sizes, lambda units: units), adapt, predict)
+
+
+def _check(sizes: tuple[int, ...], passes: int) -> None:
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"lstm sizes {tuple(sizes)}: expected one or more positive widths")
+    if passes < 0:
+        raise ValueError(f"passes {passes}: expected 0 or more")
+
+
+def _init(key: Array, episode: Episode, features: nn.Module | None, sizes: tuple[int, ...], extra):
+    keys = jax.random.split(key, 4)
+    x, y = episode.support
+    net = {} if features is None else {"features": features.init(keys[0], x).get("params", {})}
+    width = jax.eval_shape(lambda p, x: _embed_support(features, p, x)[0], net, x).shape[1]
+    units = y.shape[1]
+    readout = {
+        "kernel": fan_in_kernel(keys[2], (sizes[-1], units)),
+        "bias": fan_in_bias(sizes[-1])(keys[3], (units,)),
+    }
+    return {**net, "lstm": init_stack(keys[1], width + extra(units), sizes), "readout": readout}
+
+
+def _embed_support(features: nn.Module | None, params, x: Array):
+    if features is None:
+        return x.reshape(x.shape[0], -1), {}
+    x, stats = apply_support(features, params["features"], x)
+    return x.reshape(x.shape[0], math.prod(x.shape[1:])), stats
+
+
+def _embed_query(features: nn.Module | None, params, stats, x: Array) -> Array:
+    if features is not None:
+        x = apply_query(features, params["features"], stats, x)
+    return x.reshape(x.shape[0], -1)
+
+
+def _pool(h: Array) -> Array:
+    return jnp.broadcast_to(jnp.mean(h, 1, keepdims=True), h.shape)
+
+
+def _read_out(params, top: Array) -> Array:
+    """Outputs [C, ...] of the top hidden state [H, ...]."""
+    bias = params["readout"]["bias"].reshape(-1, *(1,) * (top.ndim - 1))
+    return jnp.tensordot(params["readout"]["kernel"].T, top, 1) + bias
+
+
+def _query(params, state, x: Array) -> Array:
+    """One step of every query [Q, F] with zeros for its target, from `state`: outputs [Q, C]."""
+    unknown = jnp.zeros((params["lstm"][0].w_ih.shape[1] - x.shape[1], x.shape[0]), x.dtype)
+    _, top = stack_step(params["lstm"], state, jnp.concatenate((x.T, unknown)))
+    return _read_out(params, top).T

@@ -1,0 +1,100 @@
+"""Meta-training: from the loss of one task to one step on a meta-batch. The only `vmap` over tasks is here."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from oplstm_jax.types import Array, Episode, Learner, Loss, Objective, Params
+
+
+class MetaState(NamedTuple):
+    """What meta-training carries from step to step.
+
+    step: meta-steps done (scalar int32). params: meta-parameters. opt_state: the optimiser's.
+    """
+
+    step: Array
+    params: Params
+    opt_state: Any
+
+
+class Log(NamedTuple):
+    """Per meta-step: mean over its tasks of the loss, and of the score (accuracy or squared error)."""
+
+    loss: Array
+    score: Array
+
+
+def task_objective(learner: Learner, loss: Loss) -> Objective:
+    """The meta-training loss of one task: the learner's own, else the query loss after adapting to the support."""
+    if learner.objective is not None:
+        return learner.objective
+
+    def objective(params, episode: Episode, *, key=None):
+        outputs = task_outputs(learner, params, episode, key=key)
+        return loss(outputs, episode.query.y), outputs
+
+    return objective
+
+
+def task_outputs(learner: Learner, params: Params, episode: Episode, *, key: Array | None = None) -> Array:
+    """Outputs [Q, C] on the query set of one task after learning its support set."""
+    fast, _ = learner.adapt(params, episode.support, key=key)
+    return learner.predict(params, fast, episode.query.x)
+
+
+def meta_loss(learner: Learner, loss: Loss, score: Loss) -> Callable[..., tuple[Array, Log]]:
+    """(params, episodes with leading B, keys [B]) -> (sum of task losses, Log): meta-batch gradients are summed."""
+    objective = task_objective(learner, loss)
+
+    def one_task(params, episode: Episode, key):
+        value, outputs = objective(params, episode, key=key)
+        return value, score(outputs, episode.query.y)
+
+    def batch_loss(params, episodes: Episode, keys: Array):
+        losses, scores = jax.vmap(one_task, in_axes=(None, 0, 0))(params, episodes, keys)
+        return jnp.sum(losses), Log(jnp.mean(losses), jnp.mean(scores))
+
+    return batch_loss
+
+
+def init_state(learner: Learner, optimiser: optax.GradientTransformation, key: Array, episode: Episode) -> MetaState:
+    """Fresh meta-parameters and optimiser state; the episode serves only for shapes."""
+    params = learner.init(key, episode)
+    return MetaState(jnp.zeros((), jnp.int32), params, optimiser.init(params))
+
+
+def make_step(
+    learner: Learner,
+    loss: Loss,
+    score: Loss,
+    optimiser: optax.GradientTransformation,
+    sample: Callable[[Array], Episode],
+    meta_batch: int,
+) -> Callable[[MetaState, Array], tuple[MetaState, Log]]:
+    """One meta-step (state, run key) -> (state, Log), episodes sampled inside it by `sample(key)`.
+
+    Everything random in step s of a run comes from `fold_in(run key, s)`, so a resumed run draws the same numbers.
+    """
+    gradient = jax.grad(meta_loss(learner, loss, score), has_aux=True)
+
+    def step(state: MetaState, run_key: Array) -> tuple[MetaState, Log]:
+        keys = jax.random.split(jax.random.fold_in(run_key, state.step), 2)
+        episodes = jax.vmap(sample)(jax.random.split(keys[0], meta_batch))
+        grads, log = gradient(state.params, episodes, jax.random.split(keys[1], meta_batch))
+        updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+        return MetaState(state.step + 1, optax.apply_updates(state.params, updates), opt_state), log
+
+    return step
+
+
+def make_chunk(step: Callable, steps: int) -> Callable[[MetaState, Array], tuple[MetaState, Log]]:
+    """`steps` meta-steps in one jitted scan on the device: (state, run key) -> (state, Log with leading `steps`)."""
+
+    def chunk(state: MetaState, run_key: Array):
+        return jax.lax.scan(lambda carry, _: step(carry, run_key), state, length=steps)
+
+    return jax.jit(chunk, donate_argnums=0)

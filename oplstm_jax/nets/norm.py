@@ -1,0 +1,68 @@
+"""Normalisation without running statistics, and how a network is applied to the two halves of a task.
+
+Modes, printed beside every score:
+
+    transductive  each batch is normalised with its own statistics (support and query apart): the published mode
+    support       the query is normalised with the statistics of the support set
+    layer         every example by itself, over all of its features
+    none          no normalisation, no parameters
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from oplstm_jax.types import Array, Params
+
+MODES = ("transductive", "support", "layer", "none")
+EPSILON = 1e-5
+Stats = Any  # the support set's statistics, {} unless the mode is "support"
+
+
+class Norm(nn.Module):
+    """Normalises x [M, ..., F] per feature over all other dimensions (biased variance), then scales and shifts.
+
+    In mode `layer` the statistics are those of each example over everything but the first dimension.
+    """
+
+    mode: str = "transductive"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        check_mode(self.mode)
+        if self.mode == "none":
+            return x
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        shift = self.param("shift", nn.initializers.zeros, (x.shape[-1],))
+        mean, variance = self._statistics(x)
+        scale, shift = (jnp.expand_dims(p, tuple(range(x.ndim - 1))) for p in (scale, shift))
+        return (x - mean) * (scale / jnp.sqrt(variance + EPSILON)) + shift
+
+    def _statistics(self, x: Array) -> tuple[Array, Array]:
+        if self.mode == "support" and self.has_variable("stats", "mean") and not self.is_mutable_collection("stats"):
+            return self.get_variable("stats", "mean"), self.get_variable("stats", "variance")
+        axes = tuple(range(1, x.ndim)) if self.mode == "layer" else tuple(range(x.ndim - 1))
+        mean = jnp.mean(x, axes, keepdims=True)
+        variance = jnp.mean(jnp.square(x - mean), axes, keepdims=True)
+        if self.mode == "support" and self.is_mutable_collection("stats"):
+            self.put_variable("stats", "mean", mean)
+            self.put_variable("stats", "variance", variance)
+        return mean, variance
+
+
+def check_mode(mode: str) -> None:
+    """Raises ValueError for an unknown normalisation mode."""
+    if mode not in MODES:
+        raise ValueError(f"unknown norm {mode!r}: expected one of {', '.join(MODES)}")
+
+
+def apply_support(net: nn.Module, params: Params, x: Array, method: str | None = None) -> tuple[Any, Stats]:
+    """Applies `net` to support inputs x [M, ...]: (what the method returns, statistics for `apply_query`)."""
+    outputs, stats = net.apply({"params": params}, x, mutable=["stats"], method=method)
+    return outputs, stats
+
+
+def apply_query(net: nn.Module, params: Params, stats: Stats, x: Array) -> Array:
+    """Applies `net` to query inputs x [Q, ...], normalising as the mode of its `Norm` layers says."""
+    return net.apply({"params": params, **stats}, x)
