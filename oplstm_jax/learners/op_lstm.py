@@ -111,7 +111,7 @@ def op_lstm(
         for layer, width in enumerate(widths):
             rule, rule_params = rule_of(params, layer)
             states.append(rule.start(rule_params, examples, width))
-        (net, _), info = jax.lax.scan(one_pass, (dict(params["base"]), tuple(states)), length=passes)
+        (net, _), info = jax.lax.scan(jax.checkpoint(one_pass), (dict(params["base"]), tuple(states)), length=passes)
         _, stats = apply_support(base, net, support.x)
         return {"base": net, "stats": stats}, info
 
