@@ -91,10 +91,20 @@ def make_step(
     return step
 
 
-def make_chunk(step: Callable, steps: int) -> Callable[[MetaState, Array], tuple[MetaState, Log]]:
-    """`steps` meta-steps in one jitted scan on the device: (state, run key) -> (state, Log with leading `steps`)."""
+def make_chunk(step: Callable) -> Callable[[MetaState, Array, int], tuple[MetaState, Log]]:
+    """A jitted loop on the device: (state, run key, number of steps) -> (state, Log averaged over the steps).
 
-    def chunk(state: MetaState, run_key: Array):
-        return jax.lax.scan(lambda carry, _: step(carry, run_key), state, length=steps)
+    The number of steps is a traced value: chunks of any length share one compilation. The old state is donated.
+    """
+
+    def chunk(state: MetaState, run_key: Array, steps: int) -> tuple[MetaState, Log]:
+        def body(_, carry):
+            state, total = carry
+            state, log = step(state, run_key)
+            return state, jax.tree.map(jnp.add, total, log)
+
+        zero = Log(*jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(step, state, run_key)[1]))
+        state, total = jax.lax.fori_loop(0, steps, body, (state, zero))
+        return state, jax.tree.map(lambda x: x / jnp.maximum(steps, 1), total)
 
     return jax.jit(chunk, donate_argnums=0)

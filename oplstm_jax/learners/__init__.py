@@ -1,0 +1,85 @@
+"""Learners by name: every learner of the paper is a factory that returns a `Learner` of pure functions."""
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+
+from oplstm_jax.learners.lstm import lstm, pi_lstm
+from oplstm_jax.learners.maml import maml
+from oplstm_jax.learners.op_lstm import op_lstm
+from oplstm_jax.learners.op_lstm_head import op_lstm_head
+from oplstm_jax.learners.rules import coordinate_lstm, full_lstm
+from oplstm_jax.types import Learner, Loss
+
+# The list of names for all time.
+NAMES = (
+    "lstm",
+    "pi_lstm",
+    "op_lstm",
+    "op_lstm_head",
+    "maml",
+    "protonet",
+    "sap",
+    "warp_maml",
+    "finetune",
+    "scratch",
+    "random",
+)
+
+
+def _make_lstm(base, loss, passes, sizes, inputs="target"):
+    return lstm(base, tuple(sizes), passes, inputs)
+
+
+def _make_pi_lstm(base, loss, passes, sizes, average_cells=False, first_pass_targets=True):
+    return pi_lstm(base, tuple(sizes), passes, average_cells, first_pass_targets)
+
+
+def _make_op_lstm(base, loss, passes, sizes=(5, 5, 1), gamma=0.025, backprop_through_predictions=True, adapt_biases=False):
+    rules = coordinate_lstm(tuple(sizes)), coordinate_lstm(tuple(sizes))
+    return op_lstm(_needed(base, "op_lstm"), passes, *rules, gamma, backprop_through_predictions, adapt_biases)
+
+
+def _make_op_lstm_head(base, loss, passes, sizes=(5, 5, 1), full=False, **options):
+    rule = full_lstm(tuple(sizes)) if full else coordinate_lstm(tuple(sizes))
+    features = _needed(base, "op_lstm_head").clone(outputs=None)
+    return op_lstm_head(features, passes, rule, **options)
+
+
+def _make_maml(base, loss, passes, inner_lr, second_order=True, clip=None):
+    return maml(_needed(base, "maml"), loss, passes, inner_lr, second_order, clip)
+
+
+def _needed(base, name):
+    if base is None:
+        raise ValueError(f"learner {name} needs a base-learner: base is 'none', expected a network such as 'mlp'")
+    return base
+
+
+FACTORIES: dict[str, Callable[..., Learner]] = {
+    "lstm": _make_lstm,
+    "pi_lstm": _make_pi_lstm,
+    "op_lstm": _make_op_lstm,
+    "op_lstm_head": _make_op_lstm_head,
+    "maml": _make_maml,
+}
+
+
+def make(name: str, base: nn.Module | None, loss: Loss, passes: int, options: dict[str, Any]) -> Learner:
+    """The learner called `name` on a base-learner with the given options (the factory's keyword arguments).
+
+    Raises ValueError for an unknown name or option, with the nearest known one.
+    """
+    if name not in FACTORIES:
+        close = difflib.get_close_matches(name, FACTORIES, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"unknown learner {name!r}: expected one of {', '.join(FACTORIES)}{hint}")
+    factory = FACTORIES[name]
+    try:
+        inspect.signature(factory).bind(base, loss, passes, **options)
+    except TypeError as error:
+        raise ValueError(f"options of {name}: {error}") from None
+    return factory(base, loss, passes, **options)

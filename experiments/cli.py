@@ -1,0 +1,85 @@
+"""How every command behaves: one clear line and exit code 2 for bad input, 130 or 143 after a signal, never a traceback."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterable
+
+from absl import app, flags
+
+from oplstm_jax.train import Interrupted
+
+
+_words: list[str] = []  # arguments that are no flags, until somebody takes them
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses the flags, runs `main` and exits."""
+    _log_to_stderr()
+    app.define_help_flags()
+    try:
+        _words.extend(flags.FLAGS(sys.argv)[1:])
+    except SystemExit:
+        sys.exit(0)  # --help
+    except Exception as error:  # configuration files run any code and absl raises many types
+        _refuse(error)
+    try:
+        main()
+        if _words:
+            raise ValueError(f"unexpected argument {_words[0]!r}: options are written --name=value")
+    except Interrupted as stop:
+        print(f"\n{stop}: saved; the same command goes on from here", file=sys.stderr)
+        sys.exit(128 + stop.signal_number)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, flags.Error, OSError) as error:
+        _refuse(error)
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _refuse(error: Exception) -> None:
+    """Prints the error as one line and exits with 2."""
+    lines = [line.strip() for line in str(error).strip('"').splitlines() if line.strip()]
+    text = next((line for line in lines if line.startswith("Failed loading config file")), lines[-1] if lines else "")
+    for name in ("ValueError: ", "TypeError: ", "KeyError: "):
+        text = text.removeprefix(name)
+    print(f"error: {text or type(error).__name__}", file=sys.stderr)
+    sys.exit(2)
+
+
+def required(name: str) -> str:
+    """The value of a flag that must be given. Raises ValueError with the way to write it."""
+    value = flags.FLAGS[name].value
+    if value is None:
+        raise ValueError(f"flag --{name} is missing: write --{name}=...")
+    return value
+
+
+def positional(what: str, choices: Iterable[str]) -> str:
+    """The next argument that is no flag, one of `choices`. Raises ValueError with the choices."""
+    word = _words.pop(0) if _words else None
+    if word not in choices:
+        problem = f"unknown {what} {word!r}" if word else f"no {what} given"
+        raise ValueError(f"{problem}: expected one of {', '.join(choices)}")
+    return word
+
+
+def integers(name: str) -> list[int]:
+    """The value of a list flag as integers, none below 0. Raises ValueError for anything else."""
+    try:
+        values = [int(word) for word in flags.FLAGS[name].value]
+    except ValueError:
+        values = []
+    if not values or min(values) < 0 or len(set(values)) < len(values):
+        raise ValueError(f"flag --{name} is {','.join(flags.FLAGS[name].value)!r}: expected different whole numbers: 0,1,2")
+    return values
+
+
+def _log_to_stderr() -> None:
+    logger = logging.getLogger("oplstm_jax")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

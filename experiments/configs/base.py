@@ -1,0 +1,60 @@
+"""What all configurations share: the fields, and how the text after the colon fills them."""
+
+import ast
+import difflib
+
+from ml_collections import ConfigDict, config_dict
+
+
+def base_config() -> ConfigDict:
+    """All fields with neutral values; `oplstm_jax.build` says what they mean."""
+    config = ConfigDict()
+    config.learner, config.base, config.data, config.norm = "", "mlp", "", "none"
+    config.seed = 0
+    config.way, config.shot, config.query, config.test_query = 5, 1, 15, 15
+    config.train_shot = config.get_ref("shot")
+    config.passes = 1
+    config.eval_passes = config.get_ref("passes")
+    config.meta_batch, config.learning_rate = 1, 1e-3
+    config.outer_clip = config_dict.placeholder(float)
+    config.train_tasks, config.validate_every, config.log_every = 1, 1, 1
+    config.validation_tasks, config.test_tasks, config.patience_tasks = 600, 600, 0
+    config.hidden = ()
+    config.options = ConfigDict()
+    return config
+
+
+def configure(config: ConfigDict, argument: str, learners: dict[str, dict], options: dict[str, dict]) -> ConfigDict:
+    """Fills in one learner's settings and then the fields of "learner,field=value,...", and locks the result.
+
+    Raises ValueError for a learner that has no settings here or a field that does not exist.
+    """
+    name, *assignments = argument.split(",")
+    if name not in learners:
+        raise ValueError(f"unknown learner {name!r}: expected one of {', '.join(learners)}{_hint(name, learners)}")
+    config.learner = name
+    config.update(learners[name])
+    config.options = ConfigDict(options[name])
+    config.lock()
+    for assignment in assignments:
+        field, _, value = assignment.partition("=")
+        if field not in config:
+            raise ValueError(f"unknown field {field!r}{_hint(field, config)}; fields: {', '.join(sorted(config))}")
+        config[field] = _typed(field, value, config[field])
+    return config
+
+
+def _typed(field: str, text: str, old):
+    try:
+        value = text if isinstance(old, str) else ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    kinds = (int, float) if isinstance(old, float) else (type(old),)
+    if old is not None and type(value) not in kinds:
+        raise ValueError(f"field {field}: {text!r} is not of type {type(old).__name__}")
+    return float(value) if isinstance(old, float) else value
+
+
+def _hint(word: str, known) -> str:
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,32 @@
+"""Few-shot sine regression with the authors' settings (SPEC §7).
+
+    python -m experiments.train --config=experiments/configs/sine.py:op_lstm,shot=5 --workdir=runs/sine
+
+The argument after the colon is a learner (lstm, pi_lstm, op_lstm, maml) and, optionally, fields.
+"""
+
+from experiments.configs.base import base_config, configure
+
+LEARNERS = {
+    "lstm": {"learning_rate": 0.004673978383086751, "meta_batch": 4, "passes": 4, "base": "none"},
+    "pi_lstm": {"learning_rate": 0.004673978383086751, "meta_batch": 4, "passes": 4, "base": "none"},
+    "op_lstm": {"learning_rate": 0.0010448688371510757, "meta_batch": 1, "passes": 9},
+    "maml": {"learning_rate": 0.0032937018686863585, "meta_batch": 2, "passes": 14, "outer_clip": 10.0},
+}
+OPTIONS = {
+    "lstm": {"sizes": (40, 40), "inputs": "target"},
+    "pi_lstm": {"sizes": (40, 40), "average_cells": False, "first_pass_targets": False},
+    "op_lstm": {"sizes": (5, 5, 1), "gamma": 0.025, "backprop_through_predictions": True, "adapt_biases": False},
+    "maml": {"inner_lr": 0.003769030557807799, "second_order": True, "clip": 10.0},
+}
+
+
+def get_config(argument: str = "op_lstm"):
+    """The configuration of one learner: "op_lstm" or "op_lstm,shot=10"."""
+    config = base_config()
+    config.data, config.base, config.norm = "sine", "mlp", "none"
+    config.hidden = (91, 91, 91)
+    config.way, config.shot, config.query, config.test_query = 1, 5, 50, 50
+    config.train_tasks, config.validate_every, config.log_every = 70_000, 2_500, 500
+    config.validation_tasks, config.test_tasks, config.patience_tasks = 1_000, 2_000, 20_000
+    return configure(config, argument, LEARNERS, OPTIONS)

@@ -1,0 +1,122 @@
+"""Trains every cell of a table of the paper and writes the table beside the published numbers.
+
+    python -m experiments.reproduce sine --workdir=runs/sine [--seeds=0,1,2] [--fraction=0.1]
+        [--learners=op_lstm,maml] [--shots=5,10]
+
+Finished cells are skipped and interrupted ones resumed; several processes may share a workdir. The workdir ends up
+holding a folder per run, table.md, table.json and the figures.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from experiments import cli, sine_figures
+from experiments.configs import sine
+from experiments.train import describe, run_config
+from oplstm_jax import build, figures, report
+from oplstm_jax.published import SINE, Published
+from oplstm_jax.workdir import InUse, read_metrics, write_text
+
+flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of each cell.")
+flags.DEFINE_list("learners", None, "Only these learners.")
+flags.DEFINE_list("shots", None, "Only these numbers of shots.")
+flags.DEFINE_float("fraction", 1.0, "Fraction of the authors' training tasks.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One table of the paper: which learners at which shots, from which configuration file."""
+
+    title: str
+    get_config: Callable[[str], ConfigDict]
+    learners: tuple[str, ...]
+    shots: tuple[int, ...]
+    published: dict[tuple[str, int], Published]
+    extra_figures: Callable[[Path, list[report.Cell]], None]
+
+
+TABLES = {
+    "sine": Table(
+        "Few-shot sine regression", sine.get_config, tuple(sine.LEARNERS), (5, 10, 20), SINE, sine_figures.draw
+    ),
+}
+
+
+def main() -> None:
+    table = _table(cli.positional("table", TABLES))
+    root, fraction = Path(cli.required("workdir")), flags.FLAGS.fraction
+    if not 0 < fraction <= 1:
+        raise ValueError(f"flag --fraction is {fraction}: expected above 0 and at most 1")
+    seeds = tuple(cli.integers("seeds"))
+    runs = list(_runs(table, seeds, fraction))
+    cells = [_cell(table, root, learner, shot, seeds) for learner in table.learners for shot in table.shots]
+    for number, (name, config) in enumerate(runs, 1):
+        print(f"[{number}/{len(runs)}] {name}", file=sys.stderr, flush=True)
+        try:
+            print(describe(run_config(config, root / name)), flush=True)
+        except InUse as error:
+            print(f"left to another process: {error}", file=sys.stderr)
+    text = write_report(table, root, cells, fraction)
+    print(f"\n{text}\nTable and figures are in {root}: " + ", ".join(sorted(p.name for p in root.iterdir() if p.is_file())))
+
+
+def write_report(table: Table, root: Path, cells: list[report.Cell], fraction: float) -> str:
+    """Writes table.md, table.json and the figures of what is finished; returns the Markdown."""
+    rows = [report.summarise(cell) for cell in cells]
+    title = table.title if fraction == 1 else f"{table.title}, {fraction:g} of the authors' training tasks"
+    text = report.markdown(title, rows)
+    write_text(root / "table.md", text)
+    write_text(root / "table.json", json.dumps({"title": title, "fraction": fraction, "cells": rows}, indent=1) + "\n")
+    config = json.loads(table.get_config(table.learners[0]).to_json_best_effort())
+    problem = build.build_problem(config)
+    panels = {
+        f"{shot}-shot": {c.learner: [read_metrics(f) for f in c.folders.values()] for c in cells if c.shot == shot}
+        for shot in table.shots
+    }
+    figures.learning_curves(root / "learning_curves.png", panels, problem.metric, problem.chance)
+    table.extra_figures(root, cells)
+    return text
+
+
+def _table(name: str) -> Table:
+    """The table, narrowed to the learners and shots asked for."""
+    table = TABLES[name]
+    learners = tuple(flags.FLAGS.learners or table.learners)
+    shots = tuple(cli.integers("shots")) if flags.FLAGS.shots else table.shots
+    for learner in learners:
+        if learner not in table.learners:
+            raise ValueError(f"flag --learners: unknown {learner!r}: expected some of {', '.join(table.learners)}")
+    if min(shots) < 1:
+        raise ValueError(f"flag --shots: {min(shots)} is not a number of shots: expected 1 or more")
+    return dataclasses.replace(table, learners=learners, shots=shots)
+
+
+def _runs(table: Table, seeds: tuple[int, ...], fraction: float) -> Iterator[tuple[str, ConfigDict]]:
+    """(folder, configuration) of every run, seed by seed so that a partial table has all of its cells."""
+    for seed in seeds:
+        for shot in table.shots:
+            for learner in table.learners:
+                config = table.get_config(f"{learner},shot={shot},seed={seed}")
+                config.train_tasks = max(1, round(config.train_tasks * fraction))
+                config.validate_every = min(config.validate_every, -(-config.train_tasks // 4))
+                config.log_every = min(config.log_every, config.validate_every)
+                yield _folder(learner, shot, seed), config
+
+
+def _cell(table: Table, root: Path, learner: str, shot: int, seeds: tuple[int, ...]) -> report.Cell:
+    folders = {seed: root / _folder(learner, shot, seed) for seed in seeds}
+    return report.Cell(learner, shot, folders, table.published.get((learner, shot)))
+
+
+def _folder(learner: str, shot: int, seed: int) -> str:
+    return f"{learner}-{shot}shot-seed{seed}"
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,43 @@
+"""Progress of long work: one line that renews itself on a terminal, plain lines now and then in a log."""
+
+import sys
+import time
+
+LOG_SECONDS = 30  # between plain lines
+
+
+class Progress:
+    """Shows tasks done, rate, loss, score and time left on stderr."""
+
+    def __init__(self, total_tasks: int, label: str = ""):
+        self._total, self._label = total_tasks, f"{label} " if label else ""
+        self._start: tuple[float, int] | None = None
+        self._shown = time.monotonic()
+
+    def show(self, line: dict) -> None:
+        """Shows one line of metrics (fields tasks, loss, score, tasks_per_second and maybe validation_score)."""
+        now = time.monotonic()
+        self._start = self._start or (now, line["tasks"])
+        finished = line["tasks"] >= self._total
+        terminal = sys.stderr.isatty()
+        if not (terminal or finished or now - self._shown > LOG_SECONDS):
+            return
+        self._shown = now
+        text = self._text(line, now)
+        print(f"\r{text:<100}" if terminal else text, end="\n" if finished or not terminal else "", file=sys.stderr, flush=True)
+
+    def _text(self, line: dict, now: float) -> str:
+        since, tasks = self._start
+        rate = (line["tasks"] - tasks) / (now - since) if now > since else line["tasks_per_second"]
+        left = (self._total - line["tasks"]) / rate if rate else float("inf")
+        text = f"{self._label}{line['tasks']}/{self._total} tasks, {rate:.0f}/s, loss {line['loss']:.4g}, score {line['score']:.4g}"
+        if "validation_score" in line:
+            text += f", validation {line['validation_score']:.4g}"
+        return f"{text}, {_clock(left)} left"
+
+
+def _clock(seconds: float) -> str:
+    if seconds == float("inf"):
+        return "?"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,136 @@
+"""Finished runs -> tables beside the published numbers, as Markdown and JSON."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from oplstm_jax.published import Published
+from oplstm_jax.statistics import estimate, over_seeds, over_tasks
+from oplstm_jax.workdir import read_result
+
+LABELS = {
+    "lstm": "plain LSTM (sequential)",
+    "pi_lstm": "plain LSTM (mean-pooled)",
+    "op_lstm": "OP-LSTM",
+    "op_lstm_head": "OP-LSTM (last layer)",
+    "maml": "MAML",
+    "protonet": "ProtoNet",
+    "sap": "SAP",
+    "warp_maml": "Warp-MAML",
+    "finetune": "fine-tuning",
+    "scratch": "train from scratch",
+    "random": "random guessing",
+}
+
+
+class Run(NamedTuple):
+    """One finished run: its result and the score of each test task [n]."""
+
+    result: dict[str, Any]
+    scores: np.ndarray
+
+
+class Cell(NamedTuple):
+    """One cell of a table: a learner at a number of shots, and the folders of its runs by seed."""
+
+    learner: str
+    shot: int
+    folders: dict[int, Path]
+    published: Published | None
+
+
+def read_run(folder: Path) -> Run | None:
+    """The run in a workdir, None while it is not finished."""
+    result = read_result(folder)
+    return None if result is None else Run(result, np.load(folder / "test_scores.npy", allow_pickle=False))
+
+
+def summarise(cell: Cell) -> dict[str, Any]:
+    """One cell as JSON: every seed's score, both intervals over what is finished, and the published value."""
+    runs = {seed: run for seed, folder in cell.folders.items() if (run := read_run(folder)) is not None}
+    row: dict[str, Any] = {"learner": cell.learner, "shot": cell.shot, "published": None}
+    if cell.published is not None:
+        row["published"] = cell.published._asdict()
+    row["missing_seeds"] = [seed for seed in cell.folders if seed not in runs]
+    row["seeds"] = {str(seed): _seed_row(run) for seed, run in runs.items()}
+    if runs:
+        first = next(iter(runs.values())).result
+        scores = [run.scores for run in runs.values()]
+        row |= {name: first[name] for name in ("metric", "norm", "test_query", "hardware", "versions")}
+        row["commits"] = sorted({run.result["commit"] for run in runs.values()})
+        row["train_tasks"] = first["config"]["train_tasks"]
+        row["data"] = first["config"]["data"]
+        row["over_tasks"] = over_tasks(scores)._asdict()
+        across = over_seeds(scores)
+        row["over_seeds"] = {**across._asdict(), "interval": across.interval if len(scores) > 1 else None}
+        row["wall_seconds"] = sum(run.result["wall_seconds"] for run in runs.values())
+    return row
+
+
+def _seed_row(run: Run) -> dict[str, Any]:
+    task = estimate(run.scores)
+    names = ("wall_seconds", "best_step", "validation_score", "params_sha256", "command")
+    return {"score": task.mean, "interval": task.interval, **{name: run.result[name] for name in names}}
+
+
+def markdown(title: str, rows: Iterable[dict[str, Any]], notes: Iterable[str] = ()) -> str:
+    """The table: a line per learner, per shot our value with both intervals above the published one."""
+    rows = list(rows)
+    learners = list(dict.fromkeys(row["learner"] for row in rows))
+    shots = list(dict.fromkeys(row["shot"] for row in rows))
+    cells = {(row["learner"], row["shot"]): row for row in rows}
+    lines = [f"### {title}", "", "| learner | " + " | ".join(f"{s}-shot | published" for s in shots) + " |"]
+    lines.append("|---" * (1 + 2 * len(shots)) + "|")
+    for learner in learners:
+        texts = [text for s in shots for text in _cell_texts(cells.get((learner, s)))]
+        lines.append(f"| {LABELS[learner]} | " + " | ".join(texts) + " |")
+    return "\n".join([*lines, "", *(f"{note}  " for note in [*_facts(rows), *notes])]).rstrip() + "\n"
+
+
+def _cell_texts(row: dict[str, Any] | None) -> tuple[str, str]:
+    if row is None:
+        return "–", "–"
+    published = row["published"]
+    theirs = "–" if published is None else _value(published["mean"], published["interval"], row.get("metric", "mse"))
+    if not row["seeds"]:
+        return "missing", theirs
+    ours = _value(row["over_tasks"]["mean"], row["over_tasks"]["interval"], row["metric"])
+    across = row["over_seeds"]["interval"]
+    seeds = "one seed" if across is None else f"{_number(across, row['metric'])} over seeds"
+    missing = f", {len(row['missing_seeds'])} missing" if row["missing_seeds"] else ""
+    return f"**{ours}** ({seeds}{missing})", theirs
+
+
+def _value(mean: float, interval: float | None, metric: str) -> str:
+    return _number(mean, metric) + ("" if interval is None else f" ± {_number(interval, metric)}")
+
+
+def _number(value: float, metric: str) -> str:
+    if not math.isfinite(value):
+        return "∞"
+    return f"{100 * value:.2f}" if metric == "accuracy" else f"{value:.4f}"
+
+
+def _facts(rows: list[dict[str, Any]]) -> list[str]:
+    """What every number must say of itself."""
+    done = [row for row in rows if row["seeds"]]
+    if not done:
+        return ["No run is finished yet."]
+
+    def all_of(name: str) -> str:
+        return ", ".join(str(value) for value in dict.fromkeys(row[name] for row in done))
+
+    seeds = sorted({seed for row in done for seed in row["seeds"]}, key=int)
+    tasks = ", ".join(dict.fromkeys(str(run["over_tasks"]["count"] // len(run["seeds"])) for run in done))
+    commits = ", ".join(dict.fromkeys(commit for row in done for commit in row["commits"]))
+    unit = "5-way accuracy in %" if done[0]["metric"] == "accuracy" else "Mean squared error"
+    return [
+        f"{unit} ± 95 % interval over pooled test tasks (and, in brackets, over seeds); {tasks} test tasks a seed, "
+        f"seeds {', '.join(seeds)}; data {all_of('data')}; norm {all_of('norm')}; {all_of('test_query')} queries; "
+        f"{all_of('train_tasks')} training tasks.",
+        f"Hardware {all_of('hardware')}; {all_of('versions')}; commit {commits}; "
+        f"training took {sum(row['wall_seconds'] for row in done) / 3600:.2f} h in all.",
+    ]

@@ -1,0 +1,122 @@
+"""The folder of one run: its configuration, metrics, checkpoints and result.
+
+    config.json      the configuration the folder belongs to
+    metrics.jsonl    one line per log point
+    checkpoints/     see `checkpoint.py`
+    params.npz       the tested parameters
+    test_scores.npy  score of each test task
+    result.json      written last: a folder that holds it is finished
+"""
+
+import difflib
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class InUse(ValueError):
+    """Another process has the folder locked."""
+
+
+class Workdir:
+    """Opens (and makes) the folder for one configuration and locks it against other processes.
+
+    Raises ValueError if it belongs to another configuration or cannot be written, `InUse` if another process has it.
+    """
+
+    def __init__(self, path: str | Path, config: dict[str, Any]):
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / ".lock", "a")
+        except OSError as error:
+            raise ValueError(f"workdir {path}: cannot be written: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InUse(f"workdir {path}: in use by another process") from None
+        self._claim(config)
+
+    def _claim(self, config: dict[str, Any]) -> None:
+        text = json.dumps(config, indent=1, sort_keys=True)
+        file = self.path / "config.json"
+        if not file.exists():
+            write_text(file, text)
+        elif (old := file.read_text()) != text:
+            changed = [
+                line.strip().rstrip(",")
+                for line in difflib.unified_diff(old.splitlines(), text.splitlines(), n=0, lineterm="")
+                if line[:1] in "+-" and line[:3] not in ("+++", "---")
+            ]
+            difference = "; ".join(" ".join(line.split()) for line in changed)
+            raise ValueError(f"workdir {self.path}: holds another config (- there, + asked): {difference}")
+
+    def close(self) -> None:
+        """Lets other processes use the folder."""
+        self._lock.close()
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def metrics(self) -> list[dict]:
+        """The lines of metrics.jsonl; a last line cut short by a kill is left out."""
+        return read_metrics(self.path)
+
+    def keep_metrics_up_to(self, step: int) -> None:
+        """Drops the lines after `step`, which a resumed run writes again."""
+        kept = [line for line in self.metrics() if line["step"] <= step]
+        write_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+
+    def log(self, line: dict) -> None:
+        """Appends one line to metrics.jsonl."""
+        with open(self.path / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def result(self) -> dict | None:
+        """What result.json holds, None while the run is not finished."""
+        return read_result(self.path)
+
+    def write_result(self, result: dict) -> None:
+        write_text(self.path / "result.json", json.dumps(result, indent=1, sort_keys=True) + "\n")
+
+
+def read_metrics(path: str | Path) -> list[dict]:
+    """The lines of a workdir's metrics.jsonl, [] if there are none."""
+    file = Path(path) / "metrics.jsonl"
+    lines = file.read_text().split("\n")[:-1] if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def read_result(path: str | Path) -> dict | None:
+    """The result of a finished workdir, else None. Raises ValueError if the file is damaged."""
+    file = Path(path) / "result.json"
+    if not file.exists():
+        return None
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file}: damaged: {error}") from None
+
+
+def read_config(path: str | Path) -> dict:
+    """The configuration of a workdir. Raises ValueError if the folder is none or its config.json is damaged."""
+    file = Path(path) / "config.json"
+    if not file.exists():
+        raise ValueError(f"workdir {path}: no config.json there: expected the folder of a training run")
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file}: damaged: {error}") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file atomically: it is there whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    with open(partial, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
