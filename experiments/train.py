@@ -7,6 +7,7 @@ The workdir ends up holding metrics.jsonl, checkpoints/, params.npz and result.j
 it was when the same command is given again; a finished one prints its result.
 """
 
+import functools
 import json
 import os
 import platform
@@ -34,6 +35,7 @@ def run_config(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     Raises ValueError for a bad configuration or a workdir that holds another one.
     """
     plain = json.loads(config.to_json_best_effort())
+    origin = facts()
     settings, problem = build.build_settings(plain), build.build_problem(plain)
     folder = Workdir(workdir, plain)
     try:
@@ -41,13 +43,14 @@ def run_config(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
             return result
         tested = train(problem, settings, folder)
         names = ("learner", "seed", "norm", "test_query")
-        return finish(problem, tested, folder, {**{name: plain[name] for name in names}, "config": plain, **facts()})
+        return finish(problem, tested, folder, {**{name: plain[name] for name in names}, "config": plain, **origin})
     finally:
         folder.close()
 
 
+@functools.cache
 def facts() -> dict[str, str]:
-    """What a result must say of its origin: commit, hardware, versions and command."""
+    """What a result must say of its origin, as it is when first asked: commit, hardware, versions and command."""
     device = jax.devices()[0]
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],

@@ -76,29 +76,25 @@ def gated_update(gates: Array, c: Array) -> tuple[Array, Array]:
 
     Its derivative is written by hand so that only the activated gates are kept for the backward pass.
     """
-    h, c, _ = _gated_forward(gates, c)
-    return h, c
+    (h, new_c), _ = _gated_forward(gates, c)
+    return h, new_c
 
 
 def _gated_forward(gates: Array, c: Array):
-    i, f, g, o = jnp.split(gates, 4)
-    i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
-    new_c = f * c + i * g
+    gates = gates.reshape(4, *c.shape)
+    half = jnp.reshape(jnp.array([0.5, 0.5, 1.0, 0.5], gates.dtype), (4, *(1,) * c.ndim))
+    active = half * jnp.tanh(half * gates) + (1 - half)  # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2
+    new_c = active[1] * c + active[0] * active[2]
     tanh_c = jnp.tanh(new_c)
-    return o * tanh_c, new_c, (i, f, g, o, tanh_c, c)
+    return (active[3] * tanh_c, new_c), (active, tanh_c, c)
 
 
-def _gated_vjp_forward(gates: Array, c: Array):
-    h, c, kept = _gated_forward(gates, c)
-    return (h, c), kept
-
-
-def _gated_vjp_backward(kept, cotangents):
-    i, f, g, o, tanh_c, c = kept
+def _gated_backward(kept, cotangents):
+    (i, f, g, o), tanh_c, c = kept
     d_h, d_c = cotangents
     d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
     d_gates = (d_c * g * i * (1 - i), d_c * c * f * (1 - f), d_c * i * (1 - g * g), d_h * tanh_c * o * (1 - o))
     return jnp.concatenate(d_gates), d_c * f
 
 
-gated_update.defvjp(_gated_vjp_forward, _gated_vjp_backward)
+gated_update.defvjp(_gated_forward, _gated_backward)
