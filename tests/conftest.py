@@ -1,0 +1,31 @@
+"""Strict settings for every test: typed keys never reused, no silent rank promotion, warnings are errors (pyproject)."""
+
+import os
+from pathlib import Path
+
+# The suite compiles thousands of small programs once each: compiling fast matters, running fast does not.
+os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_debug_key_reuse", True)
+
+# Real data and golden cases of the authors' implementation, beside the repository where somebody has them.
+SHARED = Path(os.environ.get("OPLSTM_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder with golden cases and real data; tests that need it are skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the shared data folder ({SHARED.name}) beside the repository")
+    return SHARED
+
+
+@pytest.fixture
+def x64():
+    """Float64 for one test."""
+    with jax.enable_x64(True):
+        yield

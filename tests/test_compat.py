@@ -1,0 +1,103 @@
+"""The original's golden cases, as a library user and as the command sees them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from oplstm_jax import compat
+from oplstm_jax.meta import task_outputs
+
+GOLDEN = Path(__file__).parent / "golden"
+SMALL = sorted(GOLDEN.glob("*.npz"))
+
+
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
+def test_small_golden_case(path, capsys):
+    assert compat.main([str(path)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    name, prediction, gradient, word = line.split(" ")
+    assert (name, word) == (path.stem, "ok")
+    assert float(prediction) < 1e-9
+    assert float(gradient) < 1e-6
+
+
+def test_golden_cases_of_the_shared_folder(shared, capsys):
+    """Every case there is ok or says that it is not supported yet; the small ones are tested above."""
+    small = {path.name for path in SMALL}
+    files = [str(path) for path in sorted((shared / "golden").glob("*.npz")) if path.name not in small]
+    compat.main(files)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(files)
+    unsupported = [line.split(" ")[0] for line in lines if line.endswith(" unsupported")]
+    assert [line for line in lines if line.split(" ")[0] not in unsupported and not line.endswith(" ok")] == []
+    assert all(name.startswith(UNSUPPORTED) for name in unsupported)
+
+
+UNSUPPORTED = ("sap_", "warp_maml_")
+
+
+def test_load_gives_learner_and_parameters_in_float32():
+    path = GOLDEN / "op_lstm_sine_5shot_T9_gamma.npz"
+    learner, params = compat.load(path)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
+    with np.load(path) as file:
+        x, y, query = (file[f"task/{name}"] for name in ("support_x", "support_y", "query_x"))
+        reference = file["out/query_prediction"]
+    episode = compat.Episode(compat.Split(x, y), compat.Split(query, None))
+    np.testing.assert_allclose(task_outputs(learner, params, episode), reference, atol=1e-4)
+
+
+def _changed(tmp_path, name="changed.npz", meta=None, **arrays):
+    """A copy of a small case with other meta entries or arrays (None: left out)."""
+    with np.load(GOLDEN / "maml_sine_5shot_T5_second.npz") as file:
+        content = dict(file)
+    content |= arrays
+    content["meta"] = np.array(json.dumps({**json.loads(str(content["meta"])), "name": Path(name).stem, **(meta or {})}))
+    np.savez(tmp_path / name, **{key: value for key, value in content.items() if value is not None})
+    return str(tmp_path / name)
+
+
+def test_a_wrong_number_fails(tmp_path, capsys):
+    with np.load(GOLDEN / "maml_sine_5shot_T5_second.npz") as file:
+        off = file["out/query_prediction"] * (1 + 1e-5)
+    assert compat.main([_changed(tmp_path, **{"out/query_prediction": off})]) == 1
+    assert capsys.readouterr().out.endswith(" FAIL\n")
+
+
+def test_other_hyper_parameters_are_read_from_meta(tmp_path, capsys):
+    assert compat.main([_changed(tmp_path, meta={"inner_lr": 0.02})]) == 1
+    assert capsys.readouterr().out.split()[-1] == "FAIL"
+
+
+def test_without_gradients_the_prediction_decides(tmp_path, capsys):
+    with np.load(GOLDEN / "maml_sine_5shot_T5_second.npz") as file:
+        gradients = {key: None for key in file.files if key.startswith("grad/")}
+    assert compat.main([_changed(tmp_path, **gradients)]) == 0
+    assert capsys.readouterr().out.split()[2:] == ["-", "ok"]
+
+
+@pytest.mark.parametrize("meta", [{"learner": "warp_drive"}, {"base": "resnet"}])
+def test_unknown_kinds_are_unsupported(tmp_path, capsys, meta):
+    assert compat.main([_changed(tmp_path, meta=meta)]) == 1
+    assert capsys.readouterr().out == "changed - - unsupported\n"
+
+
+def test_unreadable_files_are_reported_and_the_rest_still_runs(tmp_path, capsys):
+    (tmp_path / "text.npz").write_text("no archive")
+    with open(GOLDEN / "maml_sine_5shot_T5_second.npz", "rb") as file:
+        (tmp_path / "cut.npz").write_bytes(file.read()[:5000])
+    np.savez(tmp_path / "no_meta.npz", a=np.zeros(3))
+    incomplete = _changed(tmp_path, "incomplete.npz", **{"task/query_x": None})
+    shutil.copy(GOLDEN / "maml_sine_5shot_T5_second.npz", tmp_path / "good.npz")
+    bad = [str(tmp_path / name) for name in ("absent.npz", "text.npz", "cut.npz", "no_meta.npz")] + [incomplete]
+    assert compat.main([*bad, str(tmp_path / "good.npz")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0].endswith(" ok") and len(printed.out.splitlines()) == 1
+    errors = printed.err.splitlines()
+    assert len(errors) == len(bad)
+    for path, line in zip(bad, errors, strict=True):
+        assert line.startswith("error: ") and path in line

@@ -1,0 +1,74 @@
+"""Imports go one way, and importing the library stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# A package may import those above it, and its own modules unless it is `learners` (a learner knows no other learner).
+LAYERS = {
+    "types": 0,
+    "losses": 1,
+    "nets": 2,
+    "data": 2,
+    "learners": 3,
+    "params": 3,
+    "statistics": 3,
+    "published": 3,
+    "meta": 4,
+    "compat": 5,
+    "evaluate": 5,
+    "checkpoint": 5,
+    "progress": 5,
+    "workdir": 5,
+    "train": 6,
+    "report": 6,
+    "build": 7,
+    "figures": 7,
+}
+SHARED_BY_LEARNERS = {"rules", "features"}
+FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "oplstm_jax").rglob("*.py"))
+
+
+def _imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return names
+
+
+def _layer(path: Path) -> str:
+    return path.parts[1].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_go_one_way(path):
+    here = _layer(path)
+    if here == "__init__":
+        return
+    for name in _imported(path):
+        parts = name.split(".")
+        if parts[0] == "oplstm_jax" and len(parts) > 1 and parts[1] != here:
+            assert LAYERS[parts[1]] < LAYERS[here], f"{path} imports {name}"
+        if parts[:2] == ["oplstm_jax", "learners"] and here == "learners" and path.name != "__init__.py":
+            assert parts[2] in SHARED_BY_LEARNERS, f"{path} imports the learner {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_only_experiments_know_flags_and_configs(path):
+    assert not {name.split(".")[0] for name in _imported(path)} & {"absl", "ml_collections", "experiments"}
+
+
+def test_import_is_light():
+    code = (
+        "import sys, oplstm_jax, oplstm_jax.build, oplstm_jax.report, oplstm_jax.figures, oplstm_jax.data;"
+        "print([m for m in ('tensorflow', 'tensorflow_datasets', 'matplotlib', 'ml_collections') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,59 @@
+"""MAML against finite differences, and what first order and clipping change."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+from learner_table import waves
+
+from oplstm_jax.learners.maml import maml
+from oplstm_jax.losses import mean_squared_error
+from oplstm_jax.meta import task_outputs
+from oplstm_jax.nets.mlp import MLP
+
+NET = MLP((5,), 1)
+
+
+def _loss(learner, episode):
+    return lambda params: mean_squared_error(task_outputs(learner, params, episode), episode.query.y)
+
+
+def _double(tree):
+    return jax.tree.map(lambda a: a.astype(jnp.float64), tree)
+
+
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_second_order_gradient_is_that_of_finite_differences(x64, clip):
+    episode = _double(waves(jax.random.key(0)))
+    learner = maml(NET, mean_squared_error, 3, 0.05, clip=clip)
+    params = _double(learner.init(jax.random.key(1), episode))
+    check_grads(_loss(learner, episode), (params,), order=1, modes=["rev"], eps=1e-6, atol=1e-5, rtol=1e-5)
+
+
+def test_first_order_is_the_gradient_at_the_adapted_weights(x64):
+    episode = _double(waves(jax.random.key(0)))
+    learner = maml(NET, mean_squared_error, 3, 0.05, second_order=False)
+    params = _double(learner.init(jax.random.key(1), episode))
+    fast, _ = learner.adapt(params, episode.support)
+    at_adapted = jax.grad(lambda w: mean_squared_error(NET.apply({"params": w}, episode.query.x), episode.query.y))
+    ours = jax.grad(_loss(learner, episode))(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), ours, at_adapted(fast["weights"]))
+    second = jax.grad(_loss(maml(NET, mean_squared_error, 3, 0.05), episode))(params)
+    assert np.abs(ours["out"]["kernel"] - second["out"]["kernel"]).max() > 1e-4
+
+
+def test_clip_bounds_every_entry_of_a_step():
+    episode = waves(jax.random.key(0))
+    learner = maml(NET, mean_squared_error, 2, 0.1, clip=0.25)
+    params = learner.init(jax.random.key(1), episode)
+    _, info = learner.adapt(params, episode.support)
+    largest = max(np.abs(u).max() for u in jax.tree.leaves(info["updates"]))
+    np.testing.assert_allclose(largest, 0.1 * 0.25, rtol=1e-6)
+
+
+def test_the_support_loss_falls_pass_by_pass():
+    episode = waves(jax.random.key(0))
+    learner = maml(NET, mean_squared_error, 5, 0.01)
+    _, info = learner.adapt(learner.init(jax.random.key(1), episode), episode.support)
+    assert (np.diff(info["loss"]) < 0).all()

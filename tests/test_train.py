@@ -1,0 +1,166 @@
+"""The training loop: what a workdir ends up holding, resuming bit for bit, selection, refusal of foreign folders."""
+
+import json
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.configs import sine
+from experiments.train import run_config
+from oplstm_jax import build, params
+from oplstm_jax.checkpoint import Checkpoints
+from oplstm_jax.evaluate import make_evaluate, task_keys
+from oplstm_jax.train import Interrupted
+from oplstm_jax.workdir import InUse, Workdir, read_metrics
+
+FIELDS = (
+    "metric score interval test_tasks learner config seed norm test_query wall_seconds params_sha256 "
+    "commit hardware best_step validation_score"
+).split()
+
+
+def small_config(argument="pi_lstm", **changes):
+    """A run of a second or two: 10 chunks of 5 steps, a validation after every second."""
+    config = sine.get_config(argument)
+    sizes = dict(train_tasks=100, validate_every=20, log_every=10, validation_tasks=20, test_tasks=30, meta_batch=2)
+    config.update({**sizes, **changes})
+    config.options.sizes = (8, 8)
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run that nobody interrupted."""
+    folder = tmp_path_factory.mktemp("run")
+    return folder, run_config(small_config(), folder)
+
+
+def test_a_workdir_holds_all_it_promises(finished):
+    folder, result = finished
+    assert json.loads((folder / "result.json").read_text()) == result
+    assert set(FIELDS) <= set(result)
+    assert (result["metric"], result["test_tasks"], result["config"]["shot"]) == ("mse", 30, 5)
+    lines = read_metrics(folder)
+    assert [line["step"] for line in lines] == list(range(5, 51, 5))
+    assert [line["tasks"] for line in lines] == list(range(10, 101, 10))
+    assert all({"loss", "score", "tasks_per_second"} <= set(line) for line in lines)
+    assert [line["step"] for line in lines if "validation_score" in line] == [10, 20, 30, 40, 50]
+
+
+def test_the_best_validated_parameters_are_tested(finished):
+    folder, result = finished
+    scores = {line["step"]: line["validation_score"] for line in read_metrics(folder) if "validation_score" in line}
+    assert result["best_step"] == min(scores, key=scores.get)
+    assert result["validation_score"] == pytest.approx(min(scores.values()), rel=1e-6)
+    config = result["config"]
+    problem = build.build_problem(config)
+    like = jax.eval_shape(problem.learner.init, jax.random.key(0), problem.sampler("train")(jax.random.key(0)))
+    weights = params.load(folder / "params.npz", like)
+    assert params.sha256(weights) == result["params_sha256"]
+    evaluate = make_evaluate(problem.eval_learner, problem.score, problem.sampler("test"))
+    scores = evaluate(weights, task_keys("test", 30))
+    np.testing.assert_allclose(np.mean(scores), result["score"], rtol=1e-6)
+
+
+def test_a_finished_run_is_not_run_again(finished):
+    folder, result = finished
+    before = (folder / "metrics.jsonl").stat().st_mtime_ns
+    assert run_config(small_config(), folder) == result
+    assert (folder / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def _without_times(lines):
+    return [{key: value for key, value in line.items() if key != "tasks_per_second"} for line in lines]
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_and_resume_equals_uninterrupted_bit_for_bit(finished, tmp_path, monkeypatch, signal_number):
+    whole, result = finished
+    log = Workdir.log
+
+    def interrupting_log(self, line):
+        log(self, line)
+        if line["step"] in (15, 35):
+            signal.raise_signal(signal_number)
+
+    monkeypatch.setattr(Workdir, "log", interrupting_log)
+    for _ in range(2):
+        with pytest.raises(Interrupted) as stop:
+            run_config(small_config(), tmp_path)
+        assert stop.value.signal_number == signal_number
+        assert not (tmp_path / "result.json").exists()
+    resumed = run_config(small_config(), tmp_path)
+    assert resumed["params_sha256"] == result["params_sha256"]
+    assert (resumed["score"], resumed["best_step"]) == (result["score"], result["best_step"])
+    assert _without_times(read_metrics(tmp_path)) == _without_times(read_metrics(whole))
+    assert (tmp_path / "test_scores.npy").read_bytes() == (whole / "test_scores.npy").read_bytes()
+
+
+def test_another_seed_is_another_run(finished, tmp_path):
+    other = run_config(small_config(seed=1), tmp_path)
+    assert other["params_sha256"] != finished[1]["params_sha256"]
+
+
+def test_a_workdir_of_another_config_is_refused_with_the_difference(finished):
+    folder, _ = finished
+    with pytest.raises(ValueError, match=r'holds another config .*- "shot": 5; \+ "shot": 7'):
+        run_config(small_config(shot=7), folder)
+
+
+def test_a_workdir_in_use_is_refused(tmp_path):
+    first = Workdir(tmp_path, {"a": 1})
+    with pytest.raises(InUse, match="in use by another process"):
+        Workdir(tmp_path, {"a": 1})
+    first.close()
+    Workdir(tmp_path, {"a": 1}).close()
+
+
+def test_a_run_still_at_chance_says_so(tmp_path, caplog):
+    run_config(small_config(patience_tasks=60, learning_rate=1e-9), tmp_path)
+    messages = [record.getMessage() for record in caplog.records if "still at chance" in record.getMessage()]
+    assert [message.split(":")[0] for message in messages] == [f"still at chance after {n} tasks" for n in (60, 80, 100)]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    with pytest.raises(FloatingPointError, match="loss is (nan|inf) between steps"):
+        run_config(small_config("maml", learning_rate=1e30), tmp_path)
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_checkpoints_keep_the_two_newest_and_the_best(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for step, quality in enumerate([0.1, 0.9, 0.5, 0.9, 0.2, 0.3, None], 1):
+        checkpoints.save(step, {"x": jnp.full(3, step)}, quality)
+    checkpoints.wait()
+    assert sorted(int(p.name) for p in tmp_path.iterdir()) == [2, 6, 7]
+    assert checkpoints.best_step() == 2
+    np.testing.assert_array_equal(checkpoints.restore_best({"x": jnp.zeros(3)})["x"], 2)
+    checkpoints.close()
+
+
+def test_a_damaged_newest_checkpoint_falls_back_with_a_warning(tmp_path, caplog):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(step, {"x": jnp.full(3, step)}, 0.1)
+    checkpoints.close()
+    for file in (tmp_path / "2" / "default").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    again = Checkpoints(tmp_path)
+    step, state = again.latest({"x": jnp.zeros(3)})
+    assert step == 1
+    np.testing.assert_array_equal(state["x"], 1)
+    assert any("2 cannot be read" in record.getMessage() for record in caplog.records)
+    again.close()
+
+
+def test_a_checkpoint_that_does_not_fit_is_no_fresh_start(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, {"x": jnp.ones(3)}, 0.1)
+    checkpoints.wait()
+    with pytest.raises(ValueError, match="none of the checkpoints"):
+        checkpoints.latest({"x": jnp.ones(3), "y": jnp.ones(2)})
+    checkpoints.close()
