@@ -14,3 +14,16 @@ $(STAMP): pyproject.toml
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear --without-pip .venv
 	@$(PYTHON) -m pip --python $(BIN)/python install -qq --disable-pip-version-check --no-warn-script-location --editable '.[dev]'
 	@touch $(STAMP)
+
+# The sine comparison at a reduced budget, and its table beside the published numbers.
+demo: env
+	@$(BIN)/python -m experiments.reproduce sine --shots=10 --seeds=0 --fraction=0.15 --workers=2 --workdir=$(WORKDIR)/sine
+
+test: env
+	@$(BIN)/python -m pytest -q -n 2
+
+test-slow: env
+	@$(BIN)/python -m pytest -q -m slow
+
+clean:
+	rm -rf .venv build dist *.egg-info runs/demo

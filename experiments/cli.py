@@ -12,20 +12,20 @@ from oplstm_jax.train import Interrupted
 _words: list[str] = []  # arguments that are no flags, until somebody takes them
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses the flags, runs `main` and exits."""
+def run(main: Callable[[], None], words: int = 0) -> None:
+    """Parses the flags, runs `main` and exits. `words`: how many arguments that are no flags `main` takes."""
     _log_to_stderr()
     app.define_help_flags()
     try:
         _words.extend(flags.FLAGS(sys.argv)[1:])
+        if len(_words) > words:
+            raise ValueError(f"unexpected argument {_words[words]!r}: options are written --name=value")
     except SystemExit:
         sys.exit(0)  # --help
     except Exception as error:  # configuration files run any code and absl raises many types
         _refuse(error)
     try:
         main()
-        if _words:
-            raise ValueError(f"unexpected argument {_words[0]!r}: options are written --name=value")
     except Interrupted as stop:
         print(f"\n{stop}: saved; the same command goes on from here", file=sys.stderr)
         sys.exit(128 + stop.signal_number)

@@ -1,14 +1,17 @@
 """Trains every cell of a table of the paper and writes the table beside the published numbers.
 
     python -m experiments.reproduce sine --workdir=runs/sine [--seeds=0,1,2] [--fraction=0.1]
-        [--learners=op_lstm,maml] [--shots=5,10]
+        [--learners=op_lstm,maml] [--shots=5,10] [--workers=2]
 
-Finished cells are skipped and interrupted ones resumed; several processes may share a workdir. The workdir ends up
+Finished cells are skipped and interrupted ones resumed; several processes may share a workdir, and --workers starts
+them. The workdir ends up
 holding a folder per run, table.md, table.json and the figures.
 """
 
+import contextlib
 import dataclasses
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,14 +21,16 @@ from ml_collections import ConfigDict
 
 from experiments import cli, sine_figures
 from experiments.configs import sine
-from experiments.train import describe, run_config
+from experiments.run import describe, run_config
 from oplstm_jax import build, figures, report
 from oplstm_jax.published import SINE, Published
 from oplstm_jax.workdir import InUse, read_metrics, write_text
 
+flags.DEFINE_string("workdir", None, "Folder of the table; made if it is not there.")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of each cell.")
 flags.DEFINE_list("learners", None, "Only these learners.")
 flags.DEFINE_list("shots", None, "Only these numbers of shots.")
+flags.DEFINE_integer("workers", 1, "Processes that share the work; the others write worker<N>.log in the workdir.")
 flags.DEFINE_float("fraction", 1.0, "Fraction of the authors' training tasks.")
 
 
@@ -56,14 +61,36 @@ def main() -> None:
     seeds = tuple(cli.integers("seeds"))
     runs = list(_runs(table, seeds, fraction))
     cells = [_cell(table, root, learner, shot, seeds) for learner in table.learners for shot in table.shots]
-    for number, (name, config) in enumerate(runs, 1):
-        print(f"[{number}/{len(runs)}] {name}", file=sys.stderr, flush=True)
-        try:
-            print(describe(run_config(config, root / name)), flush=True)
-        except InUse as error:
-            print(f"left to another process: {error}", file=sys.stderr)
+    with _other_workers(root, flags.FLAGS.workers) as others:
+        for number, (name, config) in enumerate(runs, 1):
+            print(f"[{number}/{len(runs)}] {name}", file=sys.stderr, flush=True)
+            try:
+                print(describe(run_config(config, root / name)), flush=True)
+            except InUse:
+                print("left to the process that has it", file=sys.stderr, flush=True)
+        for other in others:
+            other.wait()
     text = write_report(table, root, cells, fraction)
-    print(f"\n{text}\nTable and figures are in {root}: " + ", ".join(sorted(p.name for p in root.iterdir() if p.is_file())))
+    print(f"\n{text}\nTable and figures: " + " ".join(str(p) for p in sorted(root.glob("*.[mp][dn]*"))))
+
+
+@contextlib.contextmanager
+def _other_workers(root: Path, count: int) -> Iterator[list[subprocess.Popen]]:
+    """Runs this command in count - 1 more processes on the same workdir; they stop when this one does."""
+    if count < 1:
+        raise ValueError(f"flag --workers is {count}: expected 1 or more")
+    root.mkdir(parents=True, exist_ok=True)
+    others = []
+    for number in range(1, count):
+        command = [sys.executable, "-m", "experiments.reproduce", *sys.argv[1:], "--workers=1"]
+        with open(root / f"worker{number}.log", "a") as log:
+            others.append(subprocess.Popen(command, stdout=log, stderr=log))
+    try:
+        yield others
+    finally:
+        for other in others:
+            other.terminate()
+            other.wait()
 
 
 def write_report(table: Table, root: Path, cells: list[report.Cell], fraction: float) -> str:
@@ -119,4 +146,4 @@ def _folder(learner: str, shot: int, seed: int) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, words=1)

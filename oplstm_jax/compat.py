@@ -115,7 +115,7 @@ def _relative(ours, theirs) -> float:
 
 def _read(path: str | Path) -> tuple[Arrays, dict]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(str(arrays.pop("meta")))
         if not isinstance(meta, dict):

@@ -43,7 +43,7 @@ def load(path: str | Path, like: Params) -> Params:
     Raises ValueError naming the first array that is missing, unexpected or of another shape.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: cannot be read as parameters: {error}") from None

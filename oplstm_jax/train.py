@@ -133,7 +133,6 @@ def _run(problem, settings, workdir, checkpoints, chunk, run_key, saved) -> tupl
         settings.steps(n) for n in (settings.train_tasks, settings.validate_every, settings.log_every)
     )
     evaluate = make_evaluate(problem.eval_learner, problem.score, problem.sampler("validation"))
-    keys = task_keys("validation", settings.validation_tasks)
     state, _ = chunk(state, run_key, 0)  # compiles, so that rates are those of the work itself
     progress, began, last_save = Progress(total * settings.meta_batch), time.monotonic(), time.monotonic()
     done = int(state.step)
@@ -147,7 +146,7 @@ def _run(problem, settings, workdir, checkpoints, chunk, run_key, saved) -> tupl
                 raise FloatingPointError(f"loss is {line['loss']} between steps {done} and {goal}")
             done, quality = goal, None
             if done % validate_every == 0 or done == total:
-                line["validation_score"] = score = float(jnp.mean(evaluate(state.params, keys)))
+                line["validation_score"] = score = _validate(evaluate, state, settings)
                 quality = problem.quality(score)
                 _warn_at_chance(problem, settings, line)
             workdir.log(line)
@@ -160,6 +159,10 @@ def _run(problem, settings, workdir, checkpoints, chunk, run_key, saved) -> tupl
                 raise Interrupted(caught[0])
     checkpoints.wait()
     return state, before + time.monotonic() - began
+
+
+def _validate(evaluate, state: MetaState, settings: Settings) -> float:
+    return float(jnp.mean(evaluate(state.params, task_keys("validation", settings.validation_tasks))))
 
 
 def _next(done: int, every: int) -> int:

@@ -35,9 +35,13 @@ class Workdir:
             raise ValueError(f"workdir {path}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            self._claim(config)
+        except BlockingIOError:
+            self.close()
             raise InUse(f"workdir {path}: in use by another process") from None
-        self._claim(config)
+        except ValueError:
+            self.close()
+            raise
 
     def _claim(self, config: dict[str, Any]) -> None:
         text = json.dumps(config, indent=1, sort_keys=True)

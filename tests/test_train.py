@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import sine
-from experiments.train import run_config
+from experiments.run import run_config
 from oplstm_jax import build, params
 from oplstm_jax.checkpoint import Checkpoints
 from oplstm_jax.evaluate import make_evaluate, task_keys
@@ -27,7 +27,8 @@ def small_config(argument="pi_lstm", **changes):
     config = sine.get_config(argument)
     sizes = dict(train_tasks=100, validate_every=20, log_every=10, validation_tasks=20, test_tasks=30, meta_batch=2)
     config.update({**sizes, **changes})
-    config.options.sizes = (8, 8)
+    if "sizes" in config.options:
+        config.options.sizes = (8, 8)
     return config
 
 
@@ -119,7 +120,7 @@ def test_a_workdir_in_use_is_refused(tmp_path):
 
 
 def test_a_run_still_at_chance_says_so(tmp_path, caplog):
-    run_config(small_config(patience_tasks=60, learning_rate=1e-9), tmp_path)
+    run_config(small_config(patience_tasks=60, learning_rate=1e-9, validation_tasks=400), tmp_path)
     messages = [record.getMessage() for record in caplog.records if "still at chance" in record.getMessage()]
     assert [message.split(":")[0] for message in messages] == [f"still at chance after {n} tasks" for n in (60, 80, 100)]
 

@@ -1,0 +1,70 @@
+"""One run: a configuration, a workdir, a result. What `train` does once and `reproduce` many times."""
+
+import functools
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from oplstm_jax import build
+from oplstm_jax.train import finish, train
+from oplstm_jax.workdir import Workdir
+
+
+def run_config(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+    """Trains and tests (or goes on with, or looks up) one configuration in a workdir; returns its result.
+
+    Raises ValueError for a bad configuration or a workdir that holds another one.
+    """
+    plain = json.loads(config.to_json_best_effort())
+    origin = facts()
+    settings, problem = build.build_settings(plain), build.build_problem(plain)
+    folder = Workdir(workdir, plain)
+    try:
+        if (result := folder.result()) is not None:
+            return result
+        tested = train(problem, settings, folder)
+        names = ("learner", "seed", "norm", "test_query")
+        return finish(problem, tested, folder, {**{name: plain[name] for name in names}, "config": plain, **origin})
+    finally:
+        folder.close()
+
+
+@functools.cache
+def facts() -> dict[str, str]:
+    """What a result must say of its origin, as it is when first asked: commit, hardware, versions and command."""
+    device = jax.devices()[0]
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    main_module = sys.modules["__main__"].__spec__
+    kind = f"{os.cpu_count()} cores {platform.machine()}" if device.platform == "cpu" else device.device_kind
+    return {
+        "commit": commit or "unknown",
+        "hardware": f"{len(jax.devices())} x {device.platform}, {kind}",
+        "versions": f"python {platform.python_version()}, jax {jax.__version__}",
+        "command": " ".join(["python -m", main_module.name, *sys.argv[1:]]) if main_module else "",
+    }
+
+
+def describe(result: dict[str, Any]) -> str:
+    """One line: score with interval, tasks, normalisation and query size."""
+    score, interval = result["score"], result["interval"]
+    if result["metric"] == "accuracy":
+        value = f"accuracy {100 * score:.2f} % ± {100 * interval:.2f}"
+    else:
+        value = f"mse {score:.4f} ± {interval:.4f}"
+    return (
+        f"{result['learner']}: test {value} (95 %, {result['test_tasks']} tasks, norm {result['norm']}, "
+        f"{result['test_query']} queries, seed {result['seed']}, {result['wall_seconds']:.0f} s)"
+    )

@@ -1,0 +1,122 @@
+"""Commands answer bad input with one clear line on stderr and exit code 2, and leave nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.configs import sine
+
+ROOT = Path(__file__).parents[1]
+TRAIN = ["experiments.train", "--workdir=WORKDIR"]
+PI = "--config=experiments/configs/sine.py:pi_lstm"
+TINY = [
+    "--config.train_tasks=40",
+    "--config.validate_every=20",
+    "--config.log_every=20",
+    "--config.validation_tasks=10",
+    "--config.test_tasks=10",
+]
+
+
+def command(*arguments, workdir, **options):
+    words = [word.replace("WORKDIR", str(workdir)) for word in arguments]
+    return subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False, **options)
+
+
+BAD = {
+    "unknown learner": ([*TRAIN, "--config=experiments/configs/sine.py:op_lstn"], "did you mean 'op_lstm'?"),
+    "misspelt field": ([*TRAIN, PI, "--config.shoot=5"], "shot"),
+    "misspelt field after the colon": ([*TRAIN, f"{PI},shoot=5"], "did you mean 'shot'?"),
+    "missing config file": ([*TRAIN, "--config=experiments/configs/cosine.py"], "cosine.py"),
+    "no config": (TRAIN, "--config"),
+    "wrong type": ([*TRAIN, PI, "--config.shot=many"], "many"),
+    "negative size": ([*TRAIN, PI, "--config.shot=-1"], "shot is -1: expected a number above 0"),
+    "zero tasks": ([*TRAIN, PI, "--config.train_tasks=0"], "train_tasks is 0"),
+    "unknown norm": ([*TRAIN, PI, "--config.norm=batch"], "expected one of transductive, support, layer, none"),
+    "unknown data": ([*TRAIN, PI, "--config.data=cosine"], "sine"),
+    "unknown flag": ([*TRAIN, PI, "--wrokdir=x"], "wrokdir"),
+    "stray argument": ([*TRAIN, PI, "more"], "more"),
+    "unknown table": (["experiments.reproduce", "cosine", "--workdir=WORKDIR"], "expected one of"),
+    "fraction": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--fraction=2"], "expected above 0 and at most 1"),
+    "seeds": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--seeds=0,x"], "--seeds"),
+    "no run": (["experiments.evaluate", "--workdir=WORKDIR"], "config.json"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case, tmp_path):
+    arguments, words = BAD[case]
+    done = command(*arguments, workdir=tmp_path / "run")
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ") and words in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_evaluate_and_refuse_another_config(tmp_path):
+    done = command(*TRAIN, PI, *TINY, workdir=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert f"{result['score']:.4f}" in done.stdout
+
+    again = command("experiments.evaluate", "--workdir=WORKDIR", workdir=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert f"{result['score']:.4f} ± {result['interval']:.4f}" in again.stdout
+    more_passes = command("experiments.evaluate", "--workdir=WORKDIR", "--passes=6", workdir=tmp_path)
+    assert more_passes.returncode == 0 and more_passes.stdout != again.stdout
+
+    other = command(*TRAIN, PI, *TINY, "--config.seed=3", workdir=tmp_path)
+    assert other.returncode == 2
+    assert other.stderr.count("\n") == 1 and '"seed": 3' in other.stderr
+
+
+def test_a_workdir_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = command("experiments.train", f"--workdir={tmp_path}/file/run", PI, workdir=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "cannot be written" in done.stderr
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
+    words = [sys.executable, "-m", "experiments.train", f"--workdir={tmp_path}", PI, "--config.log_every=100"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "metrics.jsonl").exists() or not (tmp_path / "metrics.jsonl").read_text():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "interrupted by SIGTERM: saved" in errors and "Traceback" not in errors
+    assert any((tmp_path / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("learner", sine.LEARNERS)
+def test_sine_configs_hold_the_fields_everybody_relies_on(learner):
+    config = sine.get_config(f"{learner},shot=7")
+    fields = (
+        "learner base data seed way shot train_shot query test_query passes eval_passes meta_batch learning_rate "
+        "train_tasks validate_every norm"
+    ).split()
+    assert set(fields) <= set(config)
+    assert (config.learner, config.shot, config.train_shot) == (learner, 7, 7)
+    config.passes = 2
+    assert config.eval_passes == 2
+    with pytest.raises((KeyError, AttributeError), match="shot"):
+        config.shto = 3
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [("maml,shot=x", "not of type int"), ("maml,seed", "not of type int"), ("gpt", "unknown learner 'gpt'")],
+)
+def test_bad_text_after_the_colon(argument, message):
+    with pytest.raises(ValueError, match=message):
+        sine.get_config(argument)
