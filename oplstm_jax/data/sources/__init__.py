@@ -1,0 +1,49 @@
+"""One module per source of images, and `load`, which finds the right one for a name or a path."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from oplstm_jax.data import cache
+from oplstm_jax.data.glyphs import load_glyphs
+from oplstm_jax.data.images import ImageSet, select_classes
+from oplstm_jax.data.sources.folder import load_folder
+from oplstm_jax.data.sources.packs import load_pack
+
+
+def load(
+    name_or_path: str | Path,
+    image_size: int | None = None,
+    *,
+    channels: int | None = None,
+    classes: Sequence[str] | None = None,
+    split_file: str | Path | None = None,
+    seed: int = 0,
+) -> ImageSet:
+    """The images behind a name ("glyphs", or one that was prepared), a pack (.npz) or a folder of classes.
+
+    image_size: resize to so many pixels square; None keeps a prepared set or pack as it is and makes folders 84.
+    channels: 1 or 3; None keeps what is there and reads folders as RGB. classes: only classes with these names or
+    shell patterns. split_file: a csv with columns class,split for a folder; seed: draws the class split of a folder or
+    pack that has none. A name goes before a path; write ./NAME for a folder that is called like a prepared set.
+
+    Raises ValueError for whatever cannot be found, read or used, in one line.
+    """
+    if image_size is not None and (not isinstance(image_size, int) or not 1 <= image_size <= 1024):
+        raise ValueError(f"image_size is {image_size!r}; expected an integer from 1 to 1024")
+    if channels not in (None, 1, 3):
+        raise ValueError(f"channels is {channels!r}; expected 1 (greyscale) or 3 (RGB)")
+    path = Path(name_or_path)
+    if split_file is not None and not path.is_dir():
+        raise ValueError(f"{name_or_path}: split_file is only for a folder of images")
+    if str(name_or_path) == "glyphs":
+        loaded = _sized(load_glyphs(image_size=image_size or 28), channels)
+    elif cache.is_prepared(str(name_or_path)):
+        pack = load_pack(cache.pack_path(str(name_or_path)), image_size, channels)
+        loaded = pack._replace(name=str(name_or_path))
+    elif path.is_dir():
+        loaded = load_folder(path, image_size or 84, channels or 3, split_file=split_file, seed=seed)
+    elif path.is_file():
+        loaded = load_pack(path, image_size, channels, seed)
+    else:
+        raise ValueError(_not_found(str(name_or_path)))
+    return loaded if classes is None else select_classes(loaded, classes)
