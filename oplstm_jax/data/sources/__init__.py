@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oplstm_jax.data import cache
+from oplstm_jax.data.decode import resize_all
 from oplstm_jax.data.glyphs import load_glyphs
-from oplstm_jax.data.images import ImageSet, select_classes
+from oplstm_jax.data.images import ImageSet, image_set, select_classes
 from oplstm_jax.data.sources.folder import load_folder
 from oplstm_jax.data.sources.packs import load_pack
+
+PREPARABLE = ("omniglot", "cub", "miniimagenet")
 
 
 def load(
@@ -47,3 +50,14 @@ def load(
     else:
         raise ValueError(_not_found(str(name_or_path)))
     return loaded if classes is None else select_classes(loaded, classes)
+
+
+def _sized(loaded: ImageSet, channels: int | None) -> ImageSet:
+    images = resize_all(loaded.images, None, channels)
+    return image_set(loaded.name, images, loaded.counts, loaded.class_names, loaded.class_split)
+
+
+def _not_found(name: str) -> str:
+    known = ", ".join(["glyphs", *cache.prepared()])
+    hint = f"; prepare it with `python -m oplstm_jax.data prepare {name}`" if name in PREPARABLE else ""
+    return f"no data set, .npz file or folder {name!r}{hint}; available names: {known}"

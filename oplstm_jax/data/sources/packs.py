@@ -40,7 +40,10 @@ def load_pack(path: str | Path, image_size: int | None = None, channels: int | N
     present = np.flatnonzero(counts)
     split = _split(arrays, names, present, path, seed)
     in_order = images if (np.diff(labels) >= 0).all() else images[np.argsort(labels, kind="stable")]
-    return image_set(path.stem, in_order, counts[present], [names[i] for i in present], split)
+    loaded = image_set(path.stem, in_order, counts[present], [names[i] for i in present], split)
+    if "digest" in arrays and in_order is arrays["images"] and str(arrays["digest"]) != loaded.digest:
+        raise ValueError(f"{path}: content does not match its digest; delete the file and prepare the set again")
+    return loaded
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
