@@ -57,12 +57,11 @@ def sample_episode(
     return _sample(pool, key, way=way, shot=shot, query=query, rotations=rotations, augment=augment)
 
 
-def _sample(
-    pool: Pool, key: Array, *, way: int, shot: int, query: int, rotations: bool, augment: Augment
-) -> Episode:
+def _sample(pool: Pool, key: Array, *, way: int, shot: int, query: int, rotations: bool, augment: Augment) -> Episode:
     class_key, image_key, augment_key = jax.random.split(key, 3)
     classes, most = pool.members.shape
-    drawn = draw_distinct(class_key, jnp.asarray(classes * (4 if rotations else 1)), classes * (4 if rotations else 1), way)
+    kinds = 4 * classes if rotations else classes
+    drawn = draw_distinct(class_key, jnp.asarray(kinds), kinds, way)
     labels, turns = drawn % classes, drawn // classes
     positions = draw_distinct(image_key, pool.counts[labels], most, shot + query)
     images = pool.images[pool.members[labels[:, None], positions]]
@@ -102,7 +101,10 @@ def _check_sizes(pool: Pool, way: int, shot: int, query: int, rotations: bool) -
         turned = f" ({classes} classes in 4 rotations)" if rotations else ""
         raise ValueError(f"way is {way}, but there are {available} classes{turned}; expected 1 to {available}")
     if shot + query > most:
-        raise ValueError(f"shot {shot} + query {query} exceeds the {most} images of the largest class")
+        raise ValueError(
+            f"shot {shot} + query {query} = {shot + query} images per class, but the largest class has {most}; "
+            f"expected shot + query of at most {most}"
+        )
     if rotations and pool.images.shape[1] != pool.images.shape[2]:
         raise ValueError(f"rotations need square images, these are {pool.images.shape[1]}x{pool.images.shape[2]}")
 

@@ -47,8 +47,10 @@ class ImageSet(NamedTuple):
             counts = self.counts[self.class_split == index]
             sizes = f"{counts.min()} to {counts.max()} images each" if len(counts) else "no images"
             lines.append(f"{split}: {len(counts)} classes, {counts.sum()} images, {sizes}")
-        repeated = len(self.images) - len(set(image_digests(self.images)))
-        return "\n".join([*lines, f"repeated images: {repeated}", f"digest: {self.digest}"])
+        digests = image_digests(self.images)
+        repeated = len(digests) - len(set(digests))
+        shared = "some" if shared_pair(digests, self.counts, self.class_split) else "none"
+        return "\n".join([*lines, f"repeated images: {repeated}, {shared} in two splits", f"digest: {self.digest}"])
 
 
 class Pool(NamedTuple):
@@ -71,8 +73,12 @@ def image_set(
     counts: Sequence[int] | np.ndarray,
     class_names: Sequence[str],
     class_split: Sequence[int] | np.ndarray,
+    allow_shared: bool = False,
 ) -> ImageSet:
     """Checks the parts of an `ImageSet` (see there for shapes) and adds the digest.
+
+    allow_shared: accept an image that is in two splits, as published data sets must be taken as they are;
+    `describe` counts such images.
 
     Raises ValueError for arrays that do not fit together, and where an image of one split is also in another.
     """
@@ -80,7 +86,13 @@ def image_set(
     class_names, class_split = tuple(map(str, class_names)), np.asarray(class_split, np.int8)
     _check_parts(name, images, counts, class_names, class_split)
     digests = image_digests(images)
-    _check_leakage(name, digests, counts, class_names, class_split)
+    pair = shared_pair(digests, counts, class_split)
+    if pair and not allow_shared:
+        sides = [f"{class_names[c]!r} ({SPLITS[class_split[c]]})" for c in pair]
+        raise ValueError(
+            f"{name}: the same image is in class {sides[0]} and in class {sides[1]}; "
+            "expected no image in two splits: remove one of them or put both classes into one split"
+        )
     header = json.dumps([images.shape, counts.tolist(), class_names, class_split.tolist()]).encode()
     digest = hashlib.sha256(header + b"".join(digests)).hexdigest()
     return ImageSet(name, images, counts, class_names, class_split, digest)
@@ -89,6 +101,16 @@ def image_set(
 def image_digests(images: np.ndarray) -> list[bytes]:
     """SHA-256 of the pixels of every image."""
     return [hashlib.sha256(np.ascontiguousarray(image)).digest() for image in images]
+
+
+def shared_pair(digests: Sequence[bytes], counts: np.ndarray, class_split: np.ndarray) -> tuple[int, int] | None:
+    """Two classes of different splits that hold the same image, or None."""
+    owner: dict[bytes, int] = {}
+    for digest, label in zip(digests, np.repeat(np.arange(len(counts)), counts).tolist(), strict=True):
+        first = owner.setdefault(digest, label)
+        if class_split[first] != class_split[label]:
+            return first, label
+    return None
 
 
 def split_classes(image_set: ImageSet, split: str) -> Pool:
@@ -122,7 +144,7 @@ def select_classes(image_set_: ImageSet, names: Sequence[str]) -> ImageSet:
             raise ValueError(f"{image_set_.name} has no class {pattern!r}; its classes are {some}, ...")
         chosen.update(found)
     part = _take_classes(image_set_, np.array(sorted(chosen), np.int64))
-    return image_set(part.name, part.images, part.counts, part.class_names, part.class_split)
+    return image_set(part.name, part.images, part.counts, part.class_names, part.class_split, allow_shared=True)
 
 
 def _take_classes(image_set: ImageSet, chosen: np.ndarray) -> ImageSet:
@@ -153,15 +175,3 @@ def _check_parts(name, images, counts, class_names, class_split) -> None:
         raise ValueError(f"{name}: class {twice!r} appears twice; expected distinct class names")
     if not np.isin(class_split, range(len(SPLITS))).all():
         raise ValueError(f"{name}: class splits are {sorted(set(class_split.tolist()))}; expected 0, 1 or 2 ({SPLITS})")
-
-
-def _check_leakage(name, digests, counts, class_names, class_split) -> None:
-    owner: dict[bytes, int] = {}
-    for digest, label in zip(digests, np.repeat(np.arange(len(counts)), counts).tolist(), strict=True):
-        first = owner.setdefault(digest, label)
-        if class_split[first] != class_split[label]:
-            sides = [f"{class_names[c]!r} ({SPLITS[class_split[c]]})" for c in (first, label)]
-            raise ValueError(
-                f"{name}: the same image is in class {sides[0]} and in class {sides[1]}; "
-                "expected no image in two splits: remove one of them or put both classes into one split"
-            )

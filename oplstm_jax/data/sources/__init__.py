@@ -19,6 +19,7 @@ def load(
     *,
     channels: int | None = None,
     classes: Sequence[str] | None = None,
+    invert: bool = False,
     split_file: str | Path | None = None,
     seed: int = 0,
 ) -> ImageSet:
@@ -26,7 +27,8 @@ def load(
 
     image_size: resize to so many pixels square; None keeps a prepared set or pack as it is and makes folders 84.
     channels: 1 or 3; None keeps what is there and reads folders as RGB. classes: only classes with these names or
-    shell patterns. split_file: a csv with columns class,split for a folder; seed: draws the class split of a folder or
+    shell patterns. invert: for a folder of dark drawings on white, since learners of Omniglot or glyphs expect bright
+    ink on black. split_file: a csv with columns class,split for a folder; seed: draws the class split of a folder or
     pack that has none. A name goes before a path; write ./NAME for a folder that is called like a prepared set.
 
     Raises ValueError for whatever cannot be found, read or used, in one line.
@@ -36,15 +38,15 @@ def load(
     if channels not in (None, 1, 3):
         raise ValueError(f"channels is {channels!r}; expected 1 (greyscale) or 3 (RGB)")
     path = Path(name_or_path)
-    if split_file is not None and not path.is_dir():
-        raise ValueError(f"{name_or_path}: split_file is only for a folder of images")
+    if (split_file is not None or invert) and not path.is_dir():
+        raise ValueError(f"{name_or_path}: split_file and invert are only for a folder of images")
     if str(name_or_path) == "glyphs":
         loaded = _sized(load_glyphs(image_size=image_size or 28), channels)
     elif cache.is_prepared(str(name_or_path)):
-        pack = load_pack(cache.pack_path(str(name_or_path)), image_size, channels)
+        pack = load_pack(cache.pack_path(str(name_or_path)), image_size, channels, allow_shared=str(name_or_path) in PREPARABLE)
         loaded = pack._replace(name=str(name_or_path))
-    elif path.is_dir():
-        loaded = load_folder(path, image_size or 84, channels or 3, split_file=split_file, seed=seed)
+    elif str(name_or_path) and path.is_dir():
+        loaded = load_folder(path, image_size or 84, channels or 3, invert=invert, split_file=split_file, seed=seed)
     elif path.is_file():
         loaded = load_pack(path, image_size, channels, seed)
     else:

@@ -30,8 +30,13 @@ class Form(NamedTuple):
     invert: bool = False
 
 
-def build_set(name: str, files: Mapping[str, Sequence[File]], split: Mapping[str, str], form: Form) -> ImageSet:
-    """Decodes the files of every class, in the given order. Classes that `split` lacks are a ValueError."""
+def build_set(
+    name: str, files: Mapping[str, Sequence[File]], split: Mapping[str, str], form: Form, allow_shared: bool = False
+) -> ImageSet:
+    """Decodes the files of every class, in the given order; arguments as `oplstm_jax.data.images.image_set`.
+
+    Raises ValueError for classes that `split` lacks and files that cannot be decoded.
+    """
     class_split = class_splits.indices(files, split, name)
     flat = [file for members in files.values() for file in members]
     images = np.empty((len(flat), form.size, form.size, form.channels), np.uint8)
@@ -40,7 +45,8 @@ def build_set(name: str, files: Mapping[str, Sequence[File]], split: Mapping[str
             batch = [(file.read(), file.source) for file in flat[start : start + BATCH]]
             for i, image in enumerate(pool.map(lambda item: decode(*item, *form), batch)):
                 images[start + i] = image
-    return image_set(name, images, [len(members) for members in files.values()], list(files), class_split)
+    counts = [len(members) for members in files.values()]
+    return image_set(name, images, counts, list(files), class_split, allow_shared)
 
 
 def path_file(path: Path) -> File:

@@ -21,10 +21,14 @@ MAX_BYTES = 64 * 2**30  # of all arrays of a pack together
 Arrays = Mapping[str, np.ndarray]
 
 
-def load_pack(path: str | Path, image_size: int | None = None, channels: int | None = None, seed: int = 0) -> ImageSet:
+def load_pack(
+    path: str | Path, image_size: int | None = None, channels: int | None = None, seed: int = 0, *, allow_shared: bool = False
+) -> ImageSet:
     """Reads a pack; images in their own size unless `image_size` is given. Classes without images are left out.
 
     A pack without class split gets the published one if all its classes are Omniglot's, else one drawn by `seed`.
+
+    allow_shared: see `oplstm_jax.data.images.image_set`.
 
     Raises ValueError for a file that is no such pack, is damaged, or does not fit together.
     """
@@ -40,7 +44,8 @@ def load_pack(path: str | Path, image_size: int | None = None, channels: int | N
     present = np.flatnonzero(counts)
     split = _split(arrays, names, present, path, seed)
     in_order = images if (np.diff(labels) >= 0).all() else images[np.argsort(labels, kind="stable")]
-    loaded = image_set(path.stem, in_order, counts[present], [names[i] for i in present], split)
+    kept = [names[i] for i in present]
+    loaded = image_set(path.stem, in_order, counts[present], kept, split, allow_shared)
     if "digest" in arrays and in_order is arrays["images"] and str(arrays["digest"]) != loaded.digest:
         raise ValueError(f"{path}: content does not match its digest; delete the file and prepare the set again")
     return loaded
@@ -121,7 +126,8 @@ def _check(images: np.ndarray, path: Path) -> np.ndarray:
 
 def _unpack(packed: np.ndarray, shape: np.ndarray, path: Path) -> np.ndarray:
     if shape.shape != (2,) or shape.dtype.kind not in "iu" or packed.ndim != 2 or packed.dtype != np.uint8:
-        raise ValueError(f"{path}: packed bits are {packed.dtype} {list(packed.shape)}; expected uint8 [I, bytes] and shape [2]")
+        found = f"{packed.dtype} {list(packed.shape)}"
+        raise ValueError(f"{path}: packed bits are {found}; expected uint8 [I, bytes] and shape [2]")
     height, width = shape.tolist()
     if min(height, width) < 1 or (height * width + 7) // 8 != packed.shape[1]:
         raise ValueError(f"{path}: {packed.shape[1]} bytes per image do not hold {height}x{width} bits")
@@ -139,6 +145,6 @@ def _split(arrays: Arrays, names: list[str], present: np.ndarray, path: Path, se
     if found[0].shape != (len(names),) or found[0].dtype.kind not in "iuU":
         raise ValueError(f"{path}: class split is {found[0].dtype} {list(found[0].shape)}; expected [{len(names)}]")
     if found[0].dtype.kind == "U":
-        sides = {name: class_splits.standard_name(s, str(path)) for name, s in zip(names, found[0].tolist(), strict=True)}
-        return class_splits.indices(kept, sides, str(path))
+        sides = [class_splits.standard_name(side, str(path)) for side in found[0][present].tolist()]
+        return class_splits.indices(kept, dict(zip(kept, sides, strict=True)), str(path))
     return found[0][present]
