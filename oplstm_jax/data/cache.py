@@ -60,7 +60,8 @@ def save(image_set: ImageSet) -> Path:
                 digest=np.array(image_set.digest),
             )
     except OSError as error:
-        raise ValueError(f"{path}: cannot write prepared set ({error.strerror}); OPLSTM_CACHE chooses the place") from error
+        reason = f"{error.strerror}; the variable OPLSTM_CACHE chooses another place"
+        raise ValueError(f"{path}: cannot write prepared set ({reason})") from error
     return path
 
 

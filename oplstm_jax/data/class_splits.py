@@ -1,7 +1,7 @@
 """Which classes are for training, validation and testing: the published lists, a user's file, or a seeded draw.
 
 The lists in `splits/` are Vinyals et al. (2016) for Omniglot, Ravi and Larochelle (2017) for miniImageNet, and for
-CUB-200-2011 the rule of Chen et al. (2019): by class index i, i % 2 == 0 trains, i % 4 == 1 validates, i % 4 == 3 tests.
+CUB-200-2011 the rule of Chen et al. (2019) by class index i: i % 2 == 0 trains, i % 4 == 1 validates, i % 4 == 3 tests.
 """
 
 import csv
@@ -36,7 +36,7 @@ def read_file(path: str | Path) -> dict[str, str]:
     try:
         return _parse(Path(path).read_text(encoding="utf-8").splitlines(), str(path))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: cannot read a class split ({error}); expected csv with columns class,split") from error
+        raise ValueError(f"{path}: cannot read class split ({error}); expected csv with columns class,split") from error
 
 
 def drawn(class_names: Sequence[str], seed: int, fractions: Sequence[float] = FRACTIONS) -> dict[str, str]:

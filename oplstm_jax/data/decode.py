@@ -33,7 +33,7 @@ def decode(data: bytes, source: str, size: int | None, channels: int = 3, invert
                 eight_bit = _eight_bit(image) if pixels <= MAX_PIXELS else None
     except Exception as error:  # decoders raise nearly anything on damaged files
         reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else error
-        raise ValueError(f"{source}: cannot decode image ({reason}); expected an undamaged PNG, JPEG or the like") from error
+        raise ValueError(f"{source}: cannot decode image ({reason}); expected an undamaged PNG, JPEG, ...") from error
     if eight_bit is None:
         raise ValueError(f"{source}: image has {pixels} pixels; expected at most {MAX_PIXELS}")
     return resize(np.asarray(eight_bit.convert("L" if channels == 1 else "RGB")), size, invert)

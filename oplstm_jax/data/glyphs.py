@@ -39,7 +39,7 @@ class Hand(NamedTuple):
 def load_glyphs(
     classes: int = 1500, drawings: int = 20, image_size: int = 28, seed: int = 0, name: str = "glyphs"
 ) -> ImageSet:
-    """`classes` characters, each drawn once by each of `drawings` drawers: [classes * drawings, size, size, 1], ink 255.
+    """`classes` characters, each drawn once by each of `drawings` drawers, ink 255 on 0, one channel.
 
     The first 64 % of the classes train, the next 16 % validate, the rest test. The same seed gives the same bits on
     the same kind of device.

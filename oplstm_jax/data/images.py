@@ -1,4 +1,4 @@
-"""Sets of images with classes and class splits: `ImageSet` on the host, `Pool` (the classes of one split) on the device.
+"""Sets of images with classes and class splits: `ImageSet` on the host, `Pool` (classes of one split) on the device.
 
 Dimension letters beside those of `oplstm_jax.types`: I images, H height, W width. Nothing is padded or dropped when
 classes differ in size: images lie flat [I, H, W, channels], class after class.
@@ -113,47 +113,47 @@ def shared_pair(digests: Sequence[bytes], counts: np.ndarray, class_split: np.nd
     return None
 
 
-def split_classes(image_set: ImageSet, split: str) -> Pool:
+def split_classes(data: ImageSet, split: str) -> Pool:
     """Puts the classes of one split ("train", "validation", "test", or "all") on the device, and only these.
 
     Raises ValueError for an unknown split and for one without classes.
     """
     if split not in (*SPLITS, "all"):
         raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}, all")
-    chosen = np.flatnonzero(image_set.class_split == SPLITS.index(split)) if split != "all" else None
-    part = image_set if chosen is None else _take_classes(image_set, chosen)
+    chosen = np.flatnonzero(data.class_split == SPLITS.index(split)) if split != "all" else None
+    part = data if chosen is None else _take_classes(data, chosen)
     if not len(part.counts):
-        present = [name for index, name in enumerate(SPLITS) if index in image_set.class_split]
-        raise ValueError(f"{image_set.name} has no {split} classes; splits with classes: {', '.join(present)}")
+        present = [name for index, name in enumerate(SPLITS) if index in data.class_split]
+        raise ValueError(f"{data.name} has no {split} classes; splits with classes: {', '.join(present)}")
     column = np.arange(part.counts.max())[None, :]
     starts = np.cumsum(part.counts) - part.counts
     members = np.where(column < part.counts[:, None], starts[:, None] + column, 0)
     return Pool(jnp.asarray(part.images), jnp.asarray(members, jnp.int32), jnp.asarray(part.counts))
 
 
-def select_classes(image_set_: ImageSet, names: Sequence[str]) -> ImageSet:
+def select_classes(data: ImageSet, names: Sequence[str]) -> ImageSet:
     """The same set with only the classes whose name is in `names`; shell patterns such as "Latin/*" select many.
 
     Raises ValueError for a name or pattern that selects nothing.
     """
     chosen = set()
     for pattern in names:
-        found = [i for i, name in enumerate(image_set_.class_names) if name == pattern or fnmatchcase(name, pattern)]
+        found = [i for i, name in enumerate(data.class_names) if name == pattern or fnmatchcase(name, pattern)]
         if not found:
-            some = ", ".join(image_set_.class_names[:4])
-            raise ValueError(f"{image_set_.name} has no class {pattern!r}; its classes are {some}, ...")
+            some = ", ".join(data.class_names[:4])
+            raise ValueError(f"{data.name} has no class {pattern!r}; its classes are {some}, ...")
         chosen.update(found)
-    part = _take_classes(image_set_, np.array(sorted(chosen), np.int64))
+    part = _take_classes(data, np.array(sorted(chosen), np.int64))
     return image_set(part.name, part.images, part.counts, part.class_names, part.class_split, allow_shared=True)
 
 
-def _take_classes(image_set: ImageSet, chosen: np.ndarray) -> ImageSet:
-    keep = np.repeat(np.isin(np.arange(len(image_set.counts)), chosen), image_set.counts)
-    return image_set._replace(
-        images=image_set.images[keep],
-        counts=image_set.counts[chosen],
-        class_names=tuple(image_set.class_names[i] for i in chosen),
-        class_split=image_set.class_split[chosen],
+def _take_classes(data: ImageSet, chosen: np.ndarray) -> ImageSet:
+    keep = np.repeat(np.isin(np.arange(len(data.counts)), chosen), data.counts)
+    return data._replace(
+        images=data.images[keep],
+        counts=data.counts[chosen],
+        class_names=tuple(data.class_names[i] for i in chosen),
+        class_split=data.class_split[chosen],
     )
 
 

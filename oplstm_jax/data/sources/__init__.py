@@ -28,7 +28,7 @@ def load(
     image_size: resize to so many pixels square; None keeps a prepared set or pack as it is and makes folders 84.
     channels: 1 or 3; None keeps what is there and reads folders as RGB. classes: only classes with these names or
     shell patterns. invert: for a folder of dark drawings on white, since learners of Omniglot or glyphs expect bright
-    ink on black. split_file: a csv with columns class,split for a folder; seed: draws the class split of a folder or
+    ink on black. split_file: csv with columns class,split for a folder. seed: draws the class split of a folder or
     pack that has none. A name goes before a path; write ./NAME for a folder that is called like a prepared set.
 
     Raises ValueError for whatever cannot be found, read or used, in one line.
@@ -43,8 +43,9 @@ def load(
     if str(name_or_path) == "glyphs":
         loaded = _sized(load_glyphs(image_size=image_size or 28), channels)
     elif cache.is_prepared(str(name_or_path)):
-        pack = load_pack(cache.pack_path(str(name_or_path)), image_size, channels, allow_shared=str(name_or_path) in PREPARABLE)
-        loaded = pack._replace(name=str(name_or_path))
+        name = str(name_or_path)
+        pack = load_pack(cache.pack_path(name), image_size, channels, allow_shared=name in PREPARABLE)
+        loaded = pack._replace(name=name)
     elif str(name_or_path) and path.is_dir():
         loaded = load_folder(path, image_size or 84, channels or 3, invert=invert, split_file=split_file, seed=seed)
     elif path.is_file():

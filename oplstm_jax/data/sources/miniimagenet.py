@@ -27,7 +27,7 @@ def load_miniimagenet(path: str | Path, image_size: int = 84) -> ImageSet:
     """
     path = Path(path)
     if not path.is_dir():
-        raise ValueError(f"{path}: no such folder; expected one with miniImageNet's class folders, csv files or pickles")
+        raise ValueError(f"{path}: no such folder; expected one with class folders, csv files or pickles")
     pickles = sorted(file for file in path.iterdir() if file.suffix in (".pkl", ".pickle"))
     if pickles:
         return _from_pickles(pickles, path, image_size)

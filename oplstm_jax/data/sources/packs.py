@@ -1,8 +1,8 @@
 """Image sets in one .npz file: the library's own format, and packs of encoded or bit-packed images with labels.
 
 A pack holds its images as `images` (uint8 [I, H, W] or [I, H, W, channels]), as `jpeg` with `offsets` (image i is the
-encoded file jpeg[offsets[i]:offsets[i+1]]), or as `packed` bits with `shape`; `labels` [I]; class names as `class_names`
-or `class_alphabet` with `class_character`; and, where it has one, a class split as `class_split` or
+encoded file jpeg[offsets[i]:offsets[i+1]]), or as `packed` bits with `shape`; `labels` [I]; names as `class_names` or
+`class_alphabet` with `class_character`; and, where it has one, a class split as `class_split` or
 `class_vinyals_split` (0, 1, 2 or names). Objects are never unpickled.
 """
 
@@ -22,7 +22,12 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def load_pack(
-    path: str | Path, image_size: int | None = None, channels: int | None = None, seed: int = 0, *, allow_shared: bool = False
+    path: str | Path,
+    image_size: int | None = None,
+    channels: int | None = None,
+    seed: int = 0,
+    *,
+    allow_shared: bool = False,
 ) -> ImageSet:
     """Reads a pack; images in their own size unless `image_size` is given. Classes without images are left out.
 
