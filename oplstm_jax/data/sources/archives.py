@@ -22,13 +22,17 @@ def zip_files(path: Path) -> dict[str, File]:
 def tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of every regular file in a tar archive, compressed or not, in one pass through it.
 
+    Not in tarfile's stream mode ("r|*"), which takes an archive that is cut short for a complete one.
+
     Raises ValueError for what is no tar archive, is cut short or damaged.
     """
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with tarfile.open(path, "r:*") as archive:
             for member in archive:
                 if member.isreg() and member.size <= MAX_BYTES:
                     yield member.name, archive.extractfile(member).read()
+            while archive.fileobj.read(1 << 20):  # to the end, where the compressed stream has its checksum
+                pass
     except ValueError:
         raise
     except Exception as error:  # damaged compressed streams raise nearly anything

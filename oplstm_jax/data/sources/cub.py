@@ -49,9 +49,15 @@ def load_cub_tfds(data_dir: str | Path | None = None, image_size: int = 84) -> I
 
 def _from_archive(path: Path, image_size: int) -> ImageSet:
     photos: dict[str, dict[str, np.ndarray]] = {}
+    listed: list[str] = []
     for name, data in progress(tar_members(path), f"decoding {path.name}"):
+        if name.endswith("CUB_200_2011/images.txt"):
+            listed = [line.split()[-1] for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
         if match := PHOTO.fullmatch(name):
             photos.setdefault(match[1], {})[match[2]] = decode(data, f"{path}: {name}", image_size)
+    missing = [name for name in listed if name.rpartition("/")[2] not in photos.get(name.rpartition("/")[0], ())]
+    if missing:
+        raise ValueError(f"{path}: {len(missing)} photos of its images.txt are missing, first {missing[0]}")
     return _from_photos(photos, str(path))
 
 

@@ -57,7 +57,8 @@ def load_omniglot_tfds(
     for example in examples("omniglot", ("train", "test"), data_dir):
         name = f"{alphabets[int(example['alphabet'])]}/character{int(example['alphabet_char_id']) + 1:02d}"
         if name in drawings:
-            drawings[name].append(resize(np.ascontiguousarray(example["image"][..., 0]), image_size, invert=True))
+            ink = np.where(example["image"][..., 0] == 0, np.uint8(255), np.uint8(0))  # paper is 255, or 1 by Pillow
+            drawings[name].append(resize(ink, image_size))
     for name, members in drawings.items():
         if len(members) != DRAWERS:
             raise ValueError(f"TFDS omniglot: {len(members)} drawings of {name}; expected {DRAWERS}")
