@@ -32,8 +32,8 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def mine(tmp_path):
     """A folder of 10 classes with 4 pictures each."""
-    generator = np.random.default_rng(0)
-    pictures = {f"class{c}/{i}.png": png(generator.integers(0, 256, (9, 9)).astype(np.uint8)) for c in range(10) for i in range(4)}
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 4, 9, 9)).astype(np.uint8)
+    pictures = {f"class{c}/{i}.png": png(pixels[c, i]) for c in range(10) for i in range(4)}
     write_folder(tmp_path / "mine", pictures)
     return tmp_path / "mine"
 
@@ -130,7 +130,7 @@ def test_a_wrong_file_put_there_by_hand_is_named():
 @pytest.mark.parametrize("page", ["missing.zip", None])
 def test_a_failing_download_says_what_to_fetch_and_where_to_put_it(server, page):
     url = f"{server}/{page}" if page else "http://127.0.0.1:1/data.zip"
-    with pytest.raises(ValueError, match=f"cannot download {url} .*; fetch it by hand and put it at .*downloads/data.zip"):
+    with pytest.raises(ValueError, match=f"cannot download {url} .*; fetch it by hand and put it at .*/data.zip"):
         fetch(url, "data.zip", 7000, SHA)
     assert list(download_dir().iterdir()) == []
 
@@ -197,6 +197,7 @@ def test_bad_input_is_exit_code_2_and_one_line(mine, capsys, arguments):
 
 
 def test_the_data_package_imports_neither_tensorflow_nor_tfds_nor_matplotlib():
-    script = "import sys, oplstm_jax.data\nprint({'tensorflow', 'tensorflow_datasets', 'matplotlib'} & set(sys.modules))"
+    heavy = {"tensorflow", "tensorflow_datasets", "matplotlib"}
+    script = f"import sys, oplstm_jax.data\nprint({heavy} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert shown.stdout == "set()\n"

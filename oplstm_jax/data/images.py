@@ -82,9 +82,10 @@ def image_set(
 
     Raises ValueError for arrays that do not fit together, and where an image of one split is also in another.
     """
-    images, counts = np.asarray(images), np.asarray(counts, np.int32)
-    class_names, class_split = tuple(map(str, class_names)), np.asarray(class_split, np.int8)
+    images, counts, class_split = np.asarray(images), np.asarray(counts), np.asarray(class_split)
+    class_names = tuple(map(str, class_names))
     _check_parts(name, images, counts, class_names, class_split)
+    counts, class_split = counts.astype(np.int32), class_split.astype(np.int8)
     digests = image_digests(images)
     pair = shared_pair(digests, counts, class_split)
     if pair and not allow_shared:
@@ -168,6 +169,8 @@ def _check_parts(name, images, counts, class_names, class_split) -> None:
             f"{name}: {counts.size} class counts, {len(class_names)} names and {class_split.size} splits; "
             "expected one of each per class"
         )
+    if counts.dtype.kind not in "iu" or class_split.dtype.kind not in "iu":
+        raise ValueError(f"{name}: counts are {counts.dtype} and splits {class_split.dtype}; expected integers")
     if counts.min() < 1 or counts.sum() != len(images):
         raise ValueError(f"{name}: classes count {counts.sum()} images (smallest {counts.min()}), not {len(images)}")
     if len(set(class_names)) != len(class_names):

@@ -1,5 +1,6 @@
 """Preparing a data set: find its files (or download them), decode once, and keep the result under its name."""
 
+import os
 from pathlib import Path
 
 from oplstm_jax.data import cache
@@ -35,8 +36,8 @@ def prepare(
     size = image_size or IMAGE_SIZES.get(name)
     if source is None:
         source = str(_download(name))
-    if name not in IMAGE_SIZES and Path(source).is_dir():
-        loaded = load_folder(source, size or 84, channels, invert=invert, split_file=split_file)
+    if name not in IMAGE_SIZES and os.path.isdir(Path(source).expanduser()):
+        loaded = load_folder(Path(source).expanduser(), size or 84, channels, invert=invert, split_file=split_file)
     else:
         loaded = _read(name, source, size)
     loaded = loaded._replace(name=name)
@@ -47,7 +48,7 @@ def _read(name: str, source: str, size: int | None) -> ImageSet:
     if source == "tfds" or source.startswith("tfds:"):
         return _read_tfds(name, source.partition(":")[2] or None, size)
     path = Path(source).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):
         raise ValueError(f"{source}: no such file or folder")
     if path.suffix == ".npz":
         return load_pack(path, size, allow_shared=name in IMAGE_SIZES)

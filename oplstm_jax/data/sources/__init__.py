@@ -1,5 +1,6 @@
 """One module per source of images, and `load`, which finds the right one for a name or a path."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,21 +38,21 @@ def load(
         raise ValueError(f"image_size is {image_size!r}; expected an integer from 1 to 1024")
     if channels not in (None, 1, 3):
         raise ValueError(f"channels is {channels!r}; expected 1 (greyscale) or 3 (RGB)")
-    path = Path(name_or_path)
-    if (split_file is not None or invert) and not path.is_dir():
+    name, path = str(name_or_path), Path(name_or_path)
+    is_folder, is_file = name != "" and os.path.isdir(path), os.path.isfile(path)
+    if (split_file is not None or invert) and not is_folder:
         raise ValueError(f"{name_or_path}: split_file and invert are only for a folder of images")
-    if str(name_or_path) == "glyphs":
+    if name == "glyphs":
         loaded = _sized(load_glyphs(image_size=image_size or 28), channels)
-    elif cache.is_prepared(str(name_or_path)):
-        name = str(name_or_path)
+    elif cache.is_prepared(name):
         pack = load_pack(cache.pack_path(name), image_size, channels, allow_shared=name in PREPARABLE)
         loaded = pack._replace(name=name)
-    elif str(name_or_path) and path.is_dir():
+    elif is_folder:
         loaded = load_folder(path, image_size or 84, channels or 3, invert=invert, split_file=split_file, seed=seed)
-    elif path.is_file():
+    elif is_file:
         loaded = load_pack(path, image_size, channels, seed)
     else:
-        raise ValueError(_not_found(str(name_or_path)))
+        raise ValueError(_not_found(name))
     return loaded if classes is None else select_classes(loaded, classes)
 
 
@@ -63,4 +64,4 @@ def _sized(loaded: ImageSet, channels: int | None) -> ImageSet:
 def _not_found(name: str) -> str:
     known = ", ".join(["glyphs", *cache.prepared()])
     hint = f"; prepare it with `python -m oplstm_jax.data prepare {name}`" if name in PREPARABLE else ""
-    return f"no data set, .npz file or folder {name!r}{hint}; available names: {known}"
+    return f"no data set, .npz file or folder {name[:200]!r}{hint}; available names: {known}"

@@ -101,7 +101,7 @@ def _images(arrays: Arrays, path: Path, size: int | None, channels: int) -> np.n
     kind = _require(arrays, path, ("images",), ("jpeg", "offsets"), ("packed", "shape"))
     if kind[0] == "images":
         images = arrays["images"]
-        return images[..., None] if images.ndim == 3 else _check(images, path)
+        return _check(images[..., None] if images.ndim == 3 else images, path)
     if kind[0] == "packed":
         return _unpack(arrays["packed"], arrays["shape"], path)
     data, ends = arrays["jpeg"], arrays["offsets"]
@@ -124,8 +124,9 @@ def stack(images: list[np.ndarray], source: str) -> np.ndarray:
 
 
 def _check(images: np.ndarray, path: Path) -> np.ndarray:
-    if images.ndim != 4 or images.dtype != np.uint8:
-        raise ValueError(f"{path}: images are {images.dtype} {list(images.shape)}; expected uint8 [I, H, W, channels]")
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in (1, 3) or 0 in images.shape:
+        found = f"{images.dtype} {list(images.shape)}"
+        raise ValueError(f"{path}: images are {found}; expected uint8 [I, H, W] or [I, H, W, 1 or 3]")
     return images
 
 
