@@ -96,6 +96,15 @@ def test_the_same_key_gives_the_same_episode_alone_batched_and_jitted():
         np.testing.assert_array_equal(one, traced)
 
 
+def test_double_precision_does_not_change_which_images_are_drawn():
+    expected = sample_episode(jax.random.key(4), tagged_pool(), 3, 1, 2)
+    with jax.enable_x64(True):
+        found = sample_episode(jax.random.key(4), tagged_pool(), 3, 1, 2)
+    for one, other in zip(*map(jax.tree.leaves, (expected, found)), strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype == jnp.float32
+
+
 def test_rotations_make_four_classes_of_one():
     sampler = make_sampler(tagged_pool((5,)), way=4, shot=1, query=3, rotations=True)
     episode = sampler(jax.random.key(1))

@@ -76,7 +76,7 @@ def _sample(pool: Pool, key: Array, *, way: int, shot: int, query: int, rotation
 
 def draw_distinct(key: Array, counts: Array, limit: int, amount: int) -> Array:
     """`amount` distinct integers below each of `counts` [...] (all at most `limit`), in random order: [..., amount]."""
-    scores = jax.random.uniform(key, (*counts.shape, limit))
+    scores = jax.random.uniform(key, (*counts.shape, limit), jnp.float32)
     allowed = jnp.arange(limit).reshape((1,) * counts.ndim + (limit,)) < counts[..., None]
     return jax.lax.top_k(jnp.where(allowed, scores, -1.0), amount)[1]
 
@@ -84,7 +84,7 @@ def draw_distinct(key: Array, counts: Array, limit: int, amount: int) -> Array:
 def _split(x: Array) -> Split:
     """x [N, k, ...] as N k examples with one-hot labels by first axis."""
     way, shot = x.shape[:2]
-    return Split(x.reshape(way * shot, *x.shape[2:]), jnp.repeat(jnp.eye(way), shot, axis=0))
+    return Split(x.reshape(way * shot, *x.shape[2:]), jnp.repeat(jnp.eye(way, dtype=x.dtype), shot, axis=0))
 
 
 def _check_sizes(pool: Pool, way: int, shot: int, query: int, rotations: bool) -> None:
