@@ -1,0 +1,78 @@
+"""`python -m oplstm_jax.data prepare NAME [--from PATH]` and `python -m oplstm_jax.data show NAME-or-PATH`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from oplstm_jax.data.images import SPLITS
+from oplstm_jax.data.prepare import prepare
+from oplstm_jax.data.show import write_sheet
+from oplstm_jax.data.sources import load
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        self.exit(2, f"error: {message}\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0, or 2 with one line on standard error for bad input."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run_prepare(options: argparse.Namespace) -> None:
+    """Prepares a data set and says what it holds and where it lies."""
+    own = {"channels": options.channels, "invert": options.invert, "split_file": options.split_file}
+    loaded, path = prepare(options.name, options.source, options.image_size, **own)
+    print(loaded.describe(), f"prepared: {path}", sep="\n")
+
+
+def run_show(options: argparse.Namespace) -> None:
+    """Prints what a data set holds and writes a contact sheet of episodes."""
+    loaded = load(options.name, options.image_size)
+    path = options.out or Path(f"{loaded.name}.png")
+    write_sheet(loaded, path, options.split, options.way, options.shot, options.query, options.episodes, options.seed)
+    print(loaded.describe(), f"contact sheet: {path}", sep="\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m oplstm_jax.data", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="prepare|show", parser_class=_Parser)
+    command = commands.add_parser("prepare", help="decode a data set once and keep it in the cache directory")
+    command.add_argument("name", help="omniglot, cub, miniimagenet, or any name for images of your own")
+    command.add_argument("--from", dest="source", help=".npz pack, folder, archive, or tfds[:DATA_DIR]; else download")
+    command.set_defaults(run=run_prepare)
+    command.add_argument("--image-size", type=_positive, help="pixels square (omniglot 28, others 84)")
+    command.add_argument("--channels", type=int, choices=(1, 3), default=3, help="of a folder of your own")
+    command.add_argument("--invert", action="store_true", help="a folder of dark drawings on white: make ink bright")
+    command.add_argument("--split-file", type=Path, help="csv with columns class,split for a folder of your own")
+    command = commands.add_parser("show", help="print counts and write a contact sheet of episodes")
+    command.add_argument("name", help="glyphs, a prepared name, an .npz pack or a folder")
+    command.add_argument("--image-size", type=_positive)
+    command.add_argument("--split", default="train", choices=(*SPLITS, "all"))
+    for name, default in (("way", 5), ("shot", 1), ("query", 10), ("episodes", 4)):
+        command.add_argument(f"--{name}", type=_positive, default=default)
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--out", type=Path, help="the picture (NAME.png)")
+    command.set_defaults(run=run_show)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if not 1 <= value <= 4096:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 4096")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Prepared image sets in the user's cache directory: one .npz per name, written whole or not at all."""
+
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from oplstm_jax.data.images import ImageSet
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def cache_dir() -> Path:
+    """$OPLSTM_CACHE, or oplstm_jax in the platform's cache directory."""
+    if os.environ.get("OPLSTM_CACHE"):
+        return Path(os.environ["OPLSTM_CACHE"])
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "oplstm_jax"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "oplstm_jax"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oplstm_jax"
+
+
+def pack_path(name: str) -> Path:
+    """Where the prepared set `name` lies. Raises ValueError for what is no name."""
+    if not NAME.fullmatch(name):
+        raise ValueError(f"data set name is {name!r}; expected letters, digits, _ and - (at most 64)")
+    return cache_dir() / f"{name}.npz"
+
+
+def is_prepared(name: str) -> bool:
+    """Whether a set was prepared under this name."""
+    return bool(NAME.fullmatch(name)) and pack_path(name).is_file()
+
+
+def prepared() -> list[str]:
+    """The names of all prepared sets."""
+    return sorted(path.stem for path in cache_dir().glob("*.npz") if NAME.fullmatch(path.stem))
+
+
+def save(image_set: ImageSet) -> Path:
+    """Writes a set as the prepared set of its name and returns the path.
+
+    The file appears under its name only when it is complete and on the disk. Raises ValueError where it cannot be
+    written.
+    """
+    path = pack_path(image_set.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with AtomicFile(path) as file:
+            np.savez(
+                file,
+                images=image_set.images,
+                labels=np.repeat(np.arange(len(image_set.counts)), image_set.counts),
+                class_names=np.array(image_set.class_names, dtype=np.str_),
+                class_split=image_set.class_split,
+                digest=np.array(image_set.digest),
+            )
+    except OSError as error:
+        reason = f"{error.strerror}; the variable OPLSTM_CACHE chooses another place"
+        raise ValueError(f"{path}: cannot write prepared set ({reason})") from error
+    return path
+
+
+class AtomicFile:
+    """`with AtomicFile(path) as file`: a binary file that replaces `path` when the block ends well, else vanishes."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self):
+        handle, self.temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".part")
+        self.file = os.fdopen(handle, "wb")
+        return self.file
+
+    def __exit__(self, error_type, error, traceback):
+        try:
+            if error_type is None:
+                self.file.flush()
+                os.fsync(self.file.fileno())
+                self.file.close()
+                os.chmod(self.temporary, 0o644)
+                os.replace(self.temporary, self.path)
+        finally:
+            self.file.close()
+            Path(self.temporary).unlink(missing_ok=True)
