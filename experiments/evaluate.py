@@ -43,8 +43,8 @@ def main() -> None:
     if not (workdir / "params.npz").exists():
         raise ValueError(f"workdir {workdir}: no params.npz: the run is not finished; give its training command again")
     weights = params.load(workdir / "params.npz", like)
-    evaluate = make_evaluate(problem.eval_learner, problem.score, sample)
-    tested = estimate(np.asarray(evaluate(weights, task_keys("test", config["test_tasks"]))))
+    evaluate = make_evaluate(problem.eval_learner, problem.score)
+    tested = estimate(np.asarray(evaluate(weights, task_keys("test", config["test_tasks"]), sample)))
     trained = json.loads((workdir / "result.json").read_text()) if (workdir / "result.json").exists() else {}
     result = {
         **{name: config[name] for name in ("learner", "seed", "norm", "test_query", "data", "way", "shot", "eval_passes")},

@@ -1,7 +1,7 @@
 """Trains every cell of a table of the paper and writes the table beside the published numbers.
 
-    python -m experiments.reproduce sine --workdir=runs/sine [--seeds=0,1,2] [--fraction=0.1]
-        [--learners=op_lstm,maml] [--shots=5,10] [--workers=2]
+    python -m experiments.reproduce sine|omniglot|glyphs --workdir=runs/sine [--seeds=0,1,2] [--fraction=0.1]
+        [--learners=op_lstm,maml] [--shots=5,10] [--workers=2] [--data=PACK.npz]
 
 Finished cells are skipped and interrupted ones resumed; several processes may share a workdir, and --workers starts
 them. The workdir ends up
@@ -19,36 +19,48 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import cli, sine_figures
-from experiments.configs import sine
+from experiments import cli, table_figures
+from experiments.configs import glyphs, omniglot, sine
 from experiments.run import describe, run_config
 from oplstm_jax import build, figures, report
-from oplstm_jax.published import SINE, Published
+from oplstm_jax.published import OMNIGLOT, SINE, Published
 from oplstm_jax.workdir import InUse, read_metrics, write_text
 
 flags.DEFINE_string("workdir", None, "Folder of the table; made if it is not there.")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of each cell.")
 flags.DEFINE_list("learners", None, "Only these learners.")
 flags.DEFINE_list("shots", None, "Only these numbers of shots.")
+flags.DEFINE_string("data", None, "Other data than the configuration's: a prepared set, an .npz pack or a folder.")
 flags.DEFINE_integer("workers", 1, "Processes that share the work; the others write worker<N>.log in the workdir.")
 flags.DEFINE_float("fraction", 1.0, "Fraction of the authors' training tasks.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """One table of the paper: which learners at which shots, from which configuration file."""
+    """One table: which learners at which shots, from which configuration file, and a figure of its own."""
 
     title: str
     get_config: Callable[[str], ConfigDict]
     learners: tuple[str, ...]
     shots: tuple[int, ...]
     published: dict[tuple[str, int], Published]
-    extra_figures: Callable[[Path, list[report.Cell]], None]
+    draw: Callable[[Path, list[report.Cell]], None]
 
 
 TABLES = {
     "sine": Table(
-        "Few-shot sine regression", sine.get_config, tuple(sine.LEARNERS), (5, 10, 20), SINE, sine_figures.draw
+        "Few-shot sine regression", sine.get_config, tuple(sine.LEARNERS), (5, 10, 20), SINE, table_figures.waves
+    ),
+    "omniglot": Table(
+        "5-way Omniglot, fully connected base-learner",
+        omniglot.get_config,
+        tuple(omniglot.LEARNERS),
+        (1, 5),
+        OMNIGLOT,
+        table_figures.episodes,
+    ),
+    "glyphs": Table(
+        "5-way glyphs, a small Conv-4", glyphs.get_config, ("protonet", "op_lstm_head", "pi_lstm"), (1,), {}, table_figures.episodes
     ),
 }
 
@@ -100,14 +112,13 @@ def write_report(table: Table, root: Path, cells: list[report.Cell], fraction: f
     text = report.markdown(title, rows)
     write_text(root / "table.md", text)
     write_text(root / "table.json", json.dumps({"title": title, "fraction": fraction, "cells": rows}, indent=1) + "\n")
-    config = json.loads(table.get_config(table.learners[0]).to_json_best_effort())
-    problem = build.build_problem(config)
+    problem = build.build_problem(json.loads(table.get_config(table.learners[0]).to_json_best_effort()))
     panels = {
         f"{shot}-shot": {c.learner: [read_metrics(f) for f in c.folders.values()] for c in cells if c.shot == shot}
         for shot in table.shots
     }
     figures.learning_curves(root / "learning_curves.png", panels, problem.metric, problem.chance)
-    table.extra_figures(root, cells)
+    table.draw(root, cells)
     return text
 
 
@@ -130,6 +141,7 @@ def _runs(table: Table, seeds: tuple[int, ...], fraction: float) -> Iterator[tup
         for shot in table.shots:
             for learner in table.learners:
                 config = table.get_config(f"{learner},shot={shot},seed={seed}")
+                config.data = flags.FLAGS.data or config.data
                 config.train_tasks = max(1, round(config.train_tasks * fraction))
                 config.validate_every = min(config.validate_every, -(-config.train_tasks // 4))
                 config.log_every = min(config.log_every, config.validate_every)

@@ -1,6 +1,9 @@
 """From a configuration, any mapping with the fields below, to the objects that train and evaluate it.
 
-    learner, base, data    names; options: the learner's own hyper-parameters, hidden: widths of the base-learner
+    learner, base          names; options: the learner's own hyper-parameters
+    hidden, filters        widths of the base-learner: of `mlp`, of `conv4`
+    data                   sine, glyphs, a prepared set, an .npz pack or a folder of images
+    image_size, rotations  pixels square (None: as the set is); quarter turns as extra classes
     seed                   of meta-training
     way, shot, train_shot, query, test_query
     passes, eval_passes    T in meta-training and at validation and test
@@ -10,16 +13,22 @@
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
+import jax
+
 from oplstm_jax import learners
-from oplstm_jax.data import sine
+from oplstm_jax.data import load, sine
+from oplstm_jax.data.episodes import make_sampler
+from oplstm_jax.data.images import ImageSet, split_classes
 from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
+from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.norm import check_mode
 from oplstm_jax.train import Problem, Settings
-from oplstm_jax.types import Array, Episode, Learner
+from oplstm_jax.types import Learner, Sampler
 
 POSITIVE = (
     "way shot train_shot query test_query meta_batch learning_rate train_tasks validate_every log_every "
@@ -27,8 +36,7 @@ POSITIVE = (
 ).split()
 NOT_NEGATIVE = "seed passes eval_passes patience_tasks".split()
 SINE_CHANCE = 4.2517  # E[A^2] / 2: the mean squared error of predicting 0 everywhere
-BASES = ("mlp", "none")
-DATA = ("sine",)
+BASES = ("mlp", "conv4", "none")
 
 
 def build_settings(config: Mapping[str, Any]) -> Settings:
@@ -45,8 +53,6 @@ def build_settings(config: Mapping[str, Any]) -> Settings:
 def build_problem(config: Mapping[str, Any]) -> Problem:
     """Learners, losses and samplers. Raises ValueError for unknown names and impossible combinations."""
     check_mode(config["norm"])
-    if config["data"] not in DATA:
-        raise ValueError(f"unknown data {config['data']!r}: expected one of {', '.join(DATA)}")
     regression = config["data"] == "sine"
     loss = mean_squared_error if regression else cross_entropy
     return Problem(
@@ -68,18 +74,29 @@ def build_learner(config: Mapping[str, Any], passes: int) -> Learner:
     return learners.make(config["learner"], _base(config, outputs), loss, passes, dict(config["options"]))
 
 
-def build_sampler(config: Mapping[str, Any], split: str) -> Callable[[Array], Episode]:
-    """key -> Episode of the training, validation or test tasks."""
+def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
+    """key -> Episode of the training, validation or test tasks. Raises ValueError for impossible tasks or no data."""
     shot = config["train_shot"] if split == "train" else config["shot"]
     query = config["test_query"] if split == "test" else config["query"]
-    return functools.partial(sine.sample_episode, shot=shot, query=query)
+    if config["data"] == "sine":
+        return jax.tree_util.Partial(functools.partial(sine.sample_episode, shot=shot, query=query))
+    pool = split_classes(_images(config["data"], config["image_size"]), split)
+    rotations = config["rotations"] and split == "train"
+    return make_sampler(pool, config["way"], shot, query, rotations=rotations)
 
 
-def _base(config: Mapping[str, Any], outputs: int) -> MLP | None:
+@functools.lru_cache(maxsize=2)
+def _images(data: str, image_size: int | None) -> ImageSet:
+    return load(data, image_size)
+
+
+def _base(config: Mapping[str, Any], outputs: int) -> nn.Module | None:
     if config["base"] not in BASES:
         raise ValueError(f"unknown base {config['base']!r}: expected one of {', '.join(BASES)}")
     if config["base"] == "none":
         return None
+    if config["base"] == "conv4":
+        return Conv4(config["filters"], outputs, config["norm"])
     hidden = tuple(config["hidden"])
     if not hidden or min(hidden) < 1:
         raise ValueError(f"hidden is {hidden}: expected one or more positive widths")

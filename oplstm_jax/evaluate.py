@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from oplstm_jax.meta import task_outputs
-from oplstm_jax.types import Array, Episode, Learner, Loss, Params
+from oplstm_jax.types import Array, Learner, Loss, Params, Sampler
 
 # The published key of the task lists: task i of a list is sampled with fold_in(fold_in(key(LIST_KEY), list), i).
 LIST_KEY = 2310_14139
@@ -20,18 +20,16 @@ def task_keys(split: str, count: int) -> Array:
     return jax.vmap(functools.partial(jax.random.fold_in, list_key))(np.arange(count))
 
 
-def make_evaluate(
-    learner: Learner, score: Loss, sample: Callable[[Array], Episode], batch: int = 25
-) -> Callable[[Params, Array], Array]:
-    """A jitted (params, task keys [n]) -> scores [n]; at most `batch` tasks are in memory at a time."""
+def make_evaluate(learner: Learner, score: Loss, batch: int = 25) -> Callable[[Params, Array, Sampler], Array]:
+    """A jitted (params, task keys [n], sample) -> scores [n]; at most `batch` tasks are in memory at a time."""
 
-    def one_task(params: Params, key: Array) -> Array:
+    def one_task(params: Params, sample: Sampler, key: Array) -> Array:
         sample_key, learner_key = jax.random.split(key)
         episode = sample(sample_key)
         return score(task_outputs(learner, params, episode, key=learner_key), episode.query.y)
 
     @jax.jit
-    def evaluate(params: Params, keys: Array) -> Array:
-        return jax.lax.map(functools.partial(one_task, params), keys, batch_size=batch)
+    def evaluate(params: Params, keys: Array, sample: Sampler) -> Array:
+        return jax.lax.map(functools.partial(one_task, params, sample), keys, batch_size=batch)
 
     return evaluate

@@ -41,10 +41,15 @@ def learning_curves(
     _finish(figure, axes, path)
 
 
-def fitted_waves(path: Path, support: Split, truth: tuple[Array, Array], fits: Mapping[str, Mapping[str, Array]]) -> None:
-    """Support points, the true curve and each learner's curve; fits: panel title -> learner -> y over truth's x."""
-    figure, axes = _panels(len(fits))
-    for axis, (title, curves) in zip(axes, fits.items(), strict=True):
+def fitted_waves(
+    path: Path, truth: tuple[Array, Array], panels: Mapping[str, tuple[Split, Mapping[str, Array]]]
+) -> None:
+    """The true curve (x, y) and, per panel, the support points and each learner's y over the same x.
+
+    panels: title -> (support, learner -> y).
+    """
+    figure, axes = _panels(len(panels))
+    for axis, (title, (support, curves)) in zip(axes, panels.items(), strict=True):
         axis.plot(*(np.ravel(t) for t in truth), color="black", lw=2.5, alpha=0.35, label="true curve")
         for learner, y in curves.items():
             colour, dash, _ = STYLES.get(learner, OTHER)
@@ -54,7 +59,19 @@ def fitted_waves(path: Path, support: Split, truth: tuple[Array, Array], fits: M
     _finish(figure, axes, path)
 
 
-def _panels(count: int):
+def predictions(path: Path, images: np.ndarray, captions: Sequence[str]) -> None:
+    """Query images [Q, H, W, channels] in [0, 1], each with its caption (class and confidence) below."""
+    columns = min(8, len(images))
+    figure, axes = _panels(columns, rows=-(-len(images) // columns), size=(1.4, 1.8))
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, image, caption in zip(axes, images, captions, strict=False):
+        axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1)
+        axis.set_title(caption, fontsize=8, y=-0.35)
+    _write(figure, path)
+
+
+def _panels(columns: int, rows: int = 1, size: tuple[float, float] = (5, 3.8)):
     try:
         import matplotlib
     except ImportError:
@@ -62,17 +79,22 @@ def _panels(count: int):
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, count, figsize=(5 * count, 3.8), squeeze=False, layout="constrained")
-    return figure, list(axes[0])
+    shape = (size[0] * columns, size[1] * rows)
+    figure, axes = pyplot.subplots(rows, columns, figsize=shape, squeeze=False, layout="constrained")
+    return figure, list(axes.flat)
 
 
 def _finish(figure, axes, path: Path) -> None:
-    from matplotlib import pyplot
-
     handles = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
     for axis in axes:
         axis.grid(alpha=0.3)
+    _write(figure, path)
+
+
+def _write(figure, path: Path) -> None:
+    from matplotlib import pyplot
+
     partial = path.with_name(f".{path.name}")
     figure.savefig(partial, dpi=130, format="png")
     pyplot.close(figure)

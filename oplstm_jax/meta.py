@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from oplstm_jax.types import Array, Episode, Learner, Loss, Objective, Params
+from oplstm_jax.types import Array, Episode, Learner, Loss, Objective, Params, Sampler
 
 
 class MetaState(NamedTuple):
@@ -72,16 +72,15 @@ def make_step(
     loss: Loss,
     score: Loss,
     optimiser: optax.GradientTransformation,
-    sample: Callable[[Array], Episode],
     meta_batch: int,
-) -> Callable[[MetaState, Array], tuple[MetaState, Log]]:
-    """One meta-step (state, run key) -> (state, Log), episodes sampled inside it by `sample(key)`.
+) -> Callable[[MetaState, Array, Sampler], tuple[MetaState, Log]]:
+    """One meta-step (state, run key, sample) -> (state, Log), episodes sampled inside it by `sample(key)`.
 
     Everything random in step s of a run comes from `fold_in(run key, s)`, so a resumed run draws the same numbers.
     """
     gradient = jax.grad(meta_loss(learner, loss, score), has_aux=True)
 
-    def step(state: MetaState, run_key: Array) -> tuple[MetaState, Log]:
+    def step(state: MetaState, run_key: Array, sample: Sampler) -> tuple[MetaState, Log]:
         keys = jax.random.split(jax.random.fold_in(run_key, state.step), 2)
         episodes = jax.vmap(sample)(jax.random.split(keys[0], meta_batch))
         grads, log = gradient(state.params, episodes, jax.random.split(keys[1], meta_batch))
@@ -91,19 +90,19 @@ def make_step(
     return step
 
 
-def make_chunk(step: Callable) -> Callable[[MetaState, Array, int], tuple[MetaState, Log]]:
-    """A jitted loop on the device: (state, run key, number of steps) -> (state, Log averaged over the steps).
+def make_chunk(step: Callable) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:
+    """A jitted loop on the device: (state, run key, number of steps, sample) -> (state, Log averaged over the steps).
 
     The number of steps is a traced value: chunks of any length share one compilation. The old state is donated.
     """
 
-    def chunk(state: MetaState, run_key: Array, steps: int) -> tuple[MetaState, Log]:
+    def chunk(state: MetaState, run_key: Array, steps: int, sample: Sampler) -> tuple[MetaState, Log]:
         def body(_, carry):
             state, total = carry
-            state, log = step(state, run_key)
+            state, log = step(state, run_key, sample)
             return state, jax.tree.map(jnp.add, total, log)
 
-        zero = Log(*jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(step, state, run_key)[1]))
+        zero = Log(*jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(step, state, run_key, sample)[1]))
         state, total = jax.lax.fori_loop(0, steps, body, (state, zero))
         return state, jax.tree.map(lambda x: x / jnp.maximum(steps, 1), total)
 

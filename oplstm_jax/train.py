@@ -19,7 +19,7 @@ from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.meta import MetaState, init_state, make_chunk, make_step
 from oplstm_jax.progress import Progress
 from oplstm_jax.statistics import Estimate, estimate
-from oplstm_jax.types import Array, Episode, Learner, Loss
+from oplstm_jax.types import Learner, Loss, Sampler
 from oplstm_jax.workdir import Workdir
 
 SAVE_SECONDS = 600  # at the latest after so long a checkpoint is written, also between validations
@@ -40,7 +40,7 @@ class Problem(NamedTuple):
     score: Loss
     metric: str
     chance: float
-    sampler: Callable[[str], Callable[[Array], Episode]]
+    sampler: Callable[[str], Sampler]
 
     def quality(self, score: float) -> float:
         """The score, signed so that larger is better."""
@@ -90,6 +90,7 @@ class Tested(NamedTuple):
     best_step: int
     validation_score: float
     seconds: float
+    input_shape: tuple[int, ...]
 
 
 def make_optimiser(settings: Settings) -> optax.GradientTransformation:
@@ -105,7 +106,7 @@ def train(problem: Problem, settings: Settings, workdir: Workdir) -> Tested:
     """
     init_key, shape_key, run_key = jax.random.split(jax.random.key(settings.seed), 3)
     optimiser, sample = make_optimiser(settings), problem.sampler("train")
-    step = make_step(problem.learner, problem.loss, problem.score, optimiser, sample, settings.meta_batch)
+    chunk = make_chunk(make_step(problem.learner, problem.loss, problem.score, optimiser, settings.meta_batch))
     start = jax.jit(functools.partial(init_state, problem.learner, optimiser))
     state = start(init_key, sample(shape_key))
     saved = {"state": state, "seconds": jnp.zeros(())}
@@ -115,15 +116,16 @@ def train(problem: Problem, settings: Settings, workdir: Workdir) -> Tested:
             saved = found[1]
             log.info("resuming at step %d", found[0])
         workdir.keep_metrics_up_to(int(saved["state"].step))
-        state, seconds = _run(problem, settings, workdir, checkpoints, make_chunk(step), run_key, saved)
+        state, seconds = _run(problem, settings, workdir, checkpoints, functools.partial(chunk, sample=sample), run_key, saved)
         best = checkpoints.best_step()
         validation = checkpoints.best_quality() * problem.quality(1.0)
         params = checkpoints.restore_best(saved)["state"].params
     finally:
         checkpoints.close()
-    evaluate = make_evaluate(problem.eval_learner, problem.score, problem.sampler("test"))
-    scores = np.asarray(evaluate(params, task_keys("test", settings.test_tasks)))
-    return Tested(params, scores, estimate(scores), best, validation, seconds)
+    evaluate = make_evaluate(problem.eval_learner, problem.score)
+    scores = np.asarray(evaluate(params, task_keys("test", settings.test_tasks), problem.sampler("test")))
+    input_shape = jax.eval_shape(sample, run_key).support.x.shape[1:]
+    return Tested(params, scores, estimate(scores), best, validation, seconds, input_shape)
 
 
 def _run(problem, settings, workdir, checkpoints, chunk, run_key, saved) -> tuple[MetaState, float]:
@@ -132,7 +134,8 @@ def _run(problem, settings, workdir, checkpoints, chunk, run_key, saved) -> tupl
     total, validate_every, log_every = (
         settings.steps(n) for n in (settings.train_tasks, settings.validate_every, settings.log_every)
     )
-    evaluate = make_evaluate(problem.eval_learner, problem.score, problem.sampler("validation"))
+    evaluate = make_evaluate(problem.eval_learner, problem.score)
+    evaluate = functools.partial(evaluate, sample=problem.sampler("validation"))
     state, _ = chunk(state, run_key, 0)  # compiles, so that rates are those of the work itself
     progress, began, last_save = Progress(total * settings.meta_batch), time.monotonic(), time.monotonic()
     done = int(state.step)
@@ -204,6 +207,7 @@ def finish(problem: Problem, tested: Tested, workdir: Workdir, facts: dict) -> d
         "best_step": tested.best_step,
         "validation_score": tested.validation_score,
         "wall_seconds": tested.seconds,
+        "input_shape": list(tested.input_shape),
         "params_sha256": params_files.sha256(tested.params),
         **facts,
     }

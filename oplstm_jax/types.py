@@ -21,6 +21,8 @@ Params = Any  # meta-parameters: any pytree of arrays, shared by all tasks
 Fast = Any  # whatever prediction needs after learning a task: fast weights, hidden states, prototypes
 Info = Any  # what happened in each pass: a pytree whose arrays have T as first dimension
 Loss = Callable[[Array, Array], Array]  # (outputs [Q, C], targets [Q, C]) -> scalar
+# key -> Episode, as a `jax.tree_util.Partial`: what it draws from (images) is then an argument of jitted functions.
+Sampler = Callable[[Array], "Episode"]
 
 
 class Split(NamedTuple):

@@ -110,9 +110,9 @@ def test_loss_falls(row):
         return loss(params, jax.vmap(task)(jnp.arange(8)), jax.random.split(jax.random.key(6), 8))[0]
 
     key = jax.random.key(5)
-    chunk = make_chunk(make_step(learner, row.loss, row.loss, optimiser, sample, meta_batch=4))
+    chunk = make_chunk(make_step(learner, row.loss, row.loss, optimiser, meta_batch=4))
     state = jax.jit(lambda: init_state(learner, optimiser, jax.random.key(0), row.sample(jax.random.key(1))))()
     before = total(state.params)
-    state, _ = chunk(state, key, 150)
+    state, _ = chunk(state, key, 150, jax.tree_util.Partial(sample))
     assert int(state.step) == 150
     assert total(state.params) < 0.75 * before

@@ -61,8 +61,8 @@ def test_the_best_validated_parameters_are_tested(finished):
     like = jax.eval_shape(problem.learner.init, jax.random.key(0), problem.sampler("train")(jax.random.key(0)))
     weights = params.load(folder / "params.npz", like)
     assert params.sha256(weights) == result["params_sha256"]
-    evaluate = make_evaluate(problem.eval_learner, problem.score, problem.sampler("test"))
-    scores = evaluate(weights, task_keys("test", 30))
+    evaluate = make_evaluate(problem.eval_learner, problem.score)
+    scores = evaluate(weights, task_keys("test", 30), problem.sampler("test"))
     np.testing.assert_allclose(np.mean(scores), result["score"], rtol=1e-6)
 
 

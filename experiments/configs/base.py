@@ -19,7 +19,8 @@ def base_config() -> ConfigDict:
     config.outer_clip = config_dict.placeholder(float)
     config.train_tasks, config.validate_every, config.log_every = 1, 1, 1
     config.validation_tasks, config.test_tasks, config.patience_tasks = 600, 600, 0
-    config.hidden = ()
+    config.hidden, config.filters = (), 64
+    config.image_size, config.rotations = config_dict.placeholder(int), False
     config.options = ConfigDict()
     return config
 

@@ -1,0 +1,98 @@
+"""Classifies a person's own images with a trained run.
+
+    python -m experiments.predict --workdir=runs/omniglot --support=FOLDER --query=FOLDER [--out=predictions] [--invert]
+
+The sub-folders of --support are the classes, the images in them the examples to learn from; --query holds the images to
+classify. Prints a table and writes predictions.json and predictions.png to --out. --invert is for dark drawings on
+white paper, which learners of Omniglot or glyphs know as bright ink on black.
+"""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from experiments import cli
+from oplstm_jax import build, figures, params
+from oplstm_jax.data.decode import decode
+from oplstm_jax.data.sources.build import image_paths
+from oplstm_jax.data.sources.folder import class_images, find_classes
+from oplstm_jax.types import Episode, Split
+from oplstm_jax.workdir import read_config, read_result, write_text
+
+flags.DEFINE_string("workdir", None, "Folder of a finished training run on images.")
+flags.DEFINE_string("support", None, "Folder with a sub-folder of example images per class.")
+flags.DEFINE_string("query", None, "Folder of images to classify.")
+flags.DEFINE_string("out", "predictions", "Folder for predictions.json and predictions.png.")
+flags.DEFINE_bool("invert", False, "The images are dark on white.")
+
+
+def main() -> None:
+    workdir, out = Path(cli.required("workdir")), Path(flags.FLAGS.out)
+    config, result = read_config(workdir), read_result(workdir)
+    if result is None or len(result["input_shape"]) != 3:
+        raise ValueError(f"workdir {workdir}: expected a finished run on images")
+    classes, support = read_support(Path(cli.required("support")), result["input_shape"])
+    files = image_paths(folder(cli.required("query")))
+    if not files:
+        raise ValueError(f"{flags.FLAGS.query}: no images; expected files such as image.jpg or image.png")
+    images = np.stack([read_image(file, result["input_shape"]) for file in files])
+    probabilities = classify(config, workdir, support, images)
+    rows = [
+        {"image": file.name, "class": classes[row.argmax()], "confidence": float(row.max())}
+        | {"probabilities": dict(zip(classes, map(float, row), strict=True))}
+        for file, row in zip(files, probabilities, strict=True)
+    ]
+    width = max(len(row["image"]) for row in rows)
+    print("\n".join(f"{row['image']:<{width}}  {100 * row['confidence']:5.1f} %  {row['class']}" for row in rows))
+    out.mkdir(parents=True, exist_ok=True)
+    origin = {name: result[name] for name in ("learner", "norm", "params_sha256")}
+    write_text(out / "predictions.json", json.dumps({**origin, "classes": classes, "predictions": rows}, indent=1) + "\n")
+    figures.predictions(out / "predictions.png", images, [f"{r['class']}\n{100 * r['confidence']:.0f} %" for r in rows])
+    print(f"written: {out / 'predictions.json'} {out / 'predictions.png'}")
+
+
+def read_support(path: Path, shape: list[int]) -> tuple[list[str], Split]:
+    """Class names in order and the examples of all classes, x [M, H, W, channels] in [0, 1] and one-hot y [M, N]."""
+    folders, _ = find_classes(folder(path))
+    images = {name: [read_image(file, shape) for file in class_images(place)] for name, place in folders.items()}
+    labels = np.repeat(np.arange(len(images)), [len(examples) for examples in images.values()])
+    x = np.stack([image for examples in images.values() for image in examples])
+    return list(images), Split(jnp.asarray(x), jnp.eye(len(images))[labels])
+
+
+def read_image(file: Path, shape: list[int]) -> np.ndarray:
+    """One image as the run knows them: float32 [H, W, channels] in [0, 1]."""
+    height, _, channels = shape
+    return decode(file.read_bytes(), str(file), height, channels, flags.FLAGS.invert).astype(np.float32) / 255
+
+
+def folder(path: str | Path) -> Path:
+    """The path, after checking that it is a folder."""
+    if not Path(path).is_dir():
+        raise ValueError(f"{path}: no such folder")
+    return Path(path)
+
+
+def classify(config: dict, workdir: Path, support: Split, images: np.ndarray) -> np.ndarray:
+    """Class probabilities [Q, N]. Raises ValueError for a number of classes that the trained learner does not take."""
+    way = support.y.shape[1]
+    learner = build.build_learner({**config, "way": way}, config["eval_passes"])
+    like = jax.eval_shape(learner.init, jax.random.key(0), Episode(support, support))
+    try:
+        weights = params.load(workdir / "params.npz", like)
+    except ValueError as error:
+        if way == config["way"]:
+            raise
+        message = f"the run was trained with {config['way']} classes and its learner takes no other number"
+        raise ValueError(f"support holds {way} classes, but {message}") from error
+    key = jax.random.key(config["seed"])
+    fast, _ = jax.jit(learner.adapt)(weights, support, key=key)
+    return np.asarray(jax.nn.softmax(learner.predict(weights, fast, jnp.asarray(images))))
+
+
+if __name__ == "__main__":
+    cli.run(main)

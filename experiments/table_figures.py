@@ -1,0 +1,54 @@
+"""The figures of a table beside its learning curves: fitted sine waves, or what the images look like."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from oplstm_jax import build, figures, params, report
+from oplstm_jax.data import load, sine
+from oplstm_jax.data.show import write_sheet
+from oplstm_jax.types import Episode, Split
+from oplstm_jax.workdir import read_config, read_result
+
+SUPPORT_KEY = 7
+
+
+def waves(root: Path, cells: list[report.Cell]) -> None:
+    """Writes fitted_waves.png: one task, every learner's curve, from the first finished seed of every cell."""
+    x = jnp.linspace(*sine.INPUTS, 200)[:, None]
+    panels: dict[str, tuple[Split, dict]] = {}
+    amplitude, phase = jnp.array(4.0), jnp.array(0.8)
+    truth = sine.wave(amplitude, phase, x)
+    for cell in cells:
+        support_x = jax.random.uniform(jax.random.key(SUPPORT_KEY), (cell.shot, 1), minval=sine.INPUTS[0], maxval=sine.INPUTS[1])
+        support = Split(support_x, sine.wave(amplitude, phase, support_x))
+        folder = next((f for f in cell.folders.values() if read_result(f) is not None), None)
+        if folder is not None:
+            _, curves = panels.setdefault(f"{cell.shot}-shot", (support, {}))
+            curves[cell.learner] = _curve(folder, support, x)
+    if panels:
+        figures.fitted_waves(root / "fitted_waves.png", (x, truth), panels)
+
+
+def episodes(root: Path, cells: list[report.Cell]) -> None:
+    """Writes episodes.png: four training tasks, support left and query right."""
+    configs = [read_config(f) for cell in cells for f in cell.folders.values() if (f / "config.json").exists()]
+    if configs:
+        config = configs[0]
+        images = load(config["data"], config["image_size"])
+        write_sheet(images, root / "episodes.png", "train", config["way"], config["shot"], 5, 4, seed=0)
+
+
+def _curve(folder: Path, support: Split, x):
+    config = read_config(folder)
+    learner = build.build_learner(config, config["eval_passes"])
+    like = jax.eval_shape(learner.init, jax.random.key(0), Episode(support, support))
+    weights = params.load(folder / "params.npz", like)
+
+    @jax.jit
+    def fit(weights):
+        fast, _ = learner.adapt(weights, support)
+        return learner.predict(weights, fast, x)
+
+    return fit(weights)

@@ -1,0 +1,77 @@
+"""From a trained run to predictions on a person's own images, through the commands."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_commands import command
+
+from oplstm_jax.data import glyphs
+
+SMALL = [
+    "--config.data=DATA",
+    "--config.filters=8",
+    "--config.train_tasks=160",
+    "--config.validate_every=160",
+    "--config.log_every=160",
+    "--config.validation_tasks=5",
+    "--config.test_tasks=5",
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder of a few drawn characters, classes split by sub-folder, and one of the test classes' drawings apart."""
+    root = tmp_path_factory.mktemp("images")
+    drawn = glyphs.load_glyphs(classes=30, drawings=12, seed=3)
+    starts = np.cumsum(drawn.counts) - drawn.counts
+    for number, start in enumerate(starts):
+        side = "train" if number < 20 else "val" if number < 25 else "test"
+        for drawing in range(12):
+            folder = root / "all" / side / f"c{number:02d}"
+            if side == "test":
+                mine = root / ("support" if drawing == 0 else "query") / (f"c{number:02d}" if drawing == 0 else "")
+                mine.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(drawn.images[start + drawing, :, :, 0]).save(mine / f"c{number:02d}_{drawing}.png")
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(drawn.images[start + drawing, :, :, 0]).save(folder / f"{drawing}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    config = "--config=experiments/configs/glyphs.py:protonet"
+    words = [word.replace("DATA", str(data / "all")) for word in [*SMALL, "--config.image_size=28"]]
+    done = command("experiments.train", "--workdir=WORKDIR", config, *words, workdir=workdir)
+    assert done.returncode == 0, done.stderr
+    return workdir
+
+
+def test_own_images_are_classified(data, run, tmp_path):
+    words = [f"--support={data / 'support'}", f"--query={data / 'query'}", f"--out={tmp_path / 'out'}"]
+    done = command("experiments.predict", "--workdir=WORKDIR", *words, workdir=run)
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    rows = written["predictions"]
+    assert len(rows) == 5 * 11
+    assert written["classes"] == [f"c{n}" for n in range(25, 30)]
+    assert all(abs(sum(row["probabilities"].values()) - 1) < 1e-5 for row in rows)
+    right = np.mean([row["image"].startswith(row["class"]) for row in rows])
+    assert right > 0.4  # chance is 0.2
+    assert Image.open(tmp_path / "out" / "predictions.png").size[0] > 100
+    assert sum(line.startswith("c2") for line in done.stdout.splitlines()) == len(rows)
+
+
+def test_bad_folders(data, run, tmp_path):
+    for support, query, words in (
+        (tmp_path / "absent", data / "query", "no such folder"),
+        (data / "support", tmp_path, "no images"),
+        (tmp_path, data / "query", "no sub-folders"),
+    ):
+        arguments = [f"--support={support}", f"--query={query}", f"--out={tmp_path / 'out'}"]
+        done = command("experiments.predict", "--workdir=WORKDIR", *arguments, workdir=run)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1 and words in done.stderr
+    assert not (tmp_path / "out").exists()
