@@ -11,7 +11,10 @@ from oplstm_jax.learners.lstm import lstm, pi_lstm
 from oplstm_jax.learners.maml import maml
 from oplstm_jax.learners.op_lstm import op_lstm
 from oplstm_jax.learners.op_lstm_head import op_lstm_head
+from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.learners.rules import coordinate_lstm, full_lstm
+from oplstm_jax.losses import cross_entropy
+from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.types import Learner, Loss
 
 # The list of names for all time.
@@ -31,26 +34,38 @@ NAMES = (
 
 
 def _make_lstm(base, loss, passes, sizes, inputs="target"):
-    return lstm(base, tuple(sizes), passes, inputs)
+    return lstm(base and _features(base, "lstm"), tuple(sizes), passes, inputs)
 
 
 def _make_pi_lstm(base, loss, passes, sizes, average_cells=False, first_pass_targets=True):
-    return pi_lstm(base, tuple(sizes), passes, average_cells, first_pass_targets)
+    features = base and _features(base, "pi_lstm")
+    return pi_lstm(features, tuple(sizes), passes, average_cells, first_pass_targets)
 
 
 def _make_op_lstm(base, loss, passes, sizes=(5, 5, 1), gamma=0.025, backprop_through_predictions=True, adapt_biases=False):
+    if not isinstance(_needed(base, "op_lstm"), MLP):
+        raise ValueError("op_lstm learns fully connected networks: use op_lstm_head on the features of other networks")
     rules = coordinate_lstm(tuple(sizes)), coordinate_lstm(tuple(sizes))
-    return op_lstm(_needed(base, "op_lstm"), passes, *rules, gamma, backprop_through_predictions, adapt_biases)
+    return op_lstm(base, passes, *rules, gamma, backprop_through_predictions, adapt_biases)
 
 
 def _make_op_lstm_head(base, loss, passes, sizes=(5, 5, 1), full=False, **options):
     rule = full_lstm(tuple(sizes)) if full else coordinate_lstm(tuple(sizes))
-    features = _needed(base, "op_lstm_head").clone(outputs=None)
-    return op_lstm_head(features, passes, rule, **options)
+    return op_lstm_head(_features(base, "op_lstm_head"), passes, rule, **options)
 
 
 def _make_maml(base, loss, passes, inner_lr, second_order=True, clip=None):
     return maml(_needed(base, "maml"), loss, passes, inner_lr, second_order, clip)
+
+
+def _make_protonet(base, loss, passes, loss_scale=True):
+    if loss is not cross_entropy:
+        raise ValueError("learner protonet classifies: there are no classes in a regression problem")
+    return protonet(_features(base, "protonet"), loss_scale)
+
+
+def _features(base, name):
+    return _needed(base, name).clone(outputs=None)
 
 
 def _needed(base, name):
@@ -65,6 +80,7 @@ FACTORIES: dict[str, Callable[..., Learner]] = {
     "op_lstm": _make_op_lstm,
     "op_lstm_head": _make_op_lstm_head,
     "maml": _make_maml,
+    "protonet": _make_protonet,
 }
 
 

@@ -4,15 +4,13 @@
 states, which makes it invariant to their order. A query is one more step, with zeros for its unknown target.
 """
 
-import math
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.learners.features import embed_query, embed_support, init_features
 from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
 from oplstm_jax.nets.lstm import CellState, init_stack, stack_step, zero_state
-from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.types import Array, Episode, Learner, Split
 
 INPUTS = ("target", "prev_target", "prev_target_pred", "prev_target_pred_error")
@@ -39,7 +37,7 @@ def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs
         return units * max(1, min(count, 2)) + (count == 3)
 
     def adapt(params, support: Split, *, key=None):
-        x, stats = _embed_support(features, params, support.x)
+        x, stats = embed_support(features, params, support.x)
         zeros = jnp.zeros_like(support.y[:1])
         if count:
             x, read = jnp.concatenate((x, x[:1])), jnp.concatenate((zeros, support.y))
@@ -65,7 +63,7 @@ def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs
         return {"state": state, "stats": stats}, info
 
     def predict(params, fast, x):
-        x = _embed_query(features, params, fast["stats"], x)
+        x = embed_query(features, params, fast["stats"], x)
         columns = jax.tree.map(lambda h: jnp.broadcast_to(h[:, None], (h.shape[0], x.shape[0])), fast["state"])
         state = tuple(CellState(cell.h, jnp.zeros_like(cell.c)) for cell in columns)
         return _query(params, state, x)
@@ -91,7 +89,7 @@ def pi_lstm(
     _check(sizes, passes)
 
     def adapt(params, support: Split, *, key=None):
-        x, stats = _embed_support(features, params, support.x)
+        x, stats = embed_support(features, params, support.x)
 
         def one_pass(state, number):
             hidden = (number > 0) | first_pass_targets
@@ -105,7 +103,7 @@ def pi_lstm(
         return {"state": jax.tree.map(lambda column: column[:, :1], state), "stats": stats}, info
 
     def predict(params, fast, x):
-        x = _embed_query(features, params, fast["stats"], x)
+        x = embed_query(features, params, fast["stats"], x)
         columns = jax.tree.map(lambda h: jnp.broadcast_to(h, (h.shape[0], x.shape[0])), fast["state"])
         state = tuple(CellState(s.h, s.c if average_cells else jnp.zeros_like(s.c)) for s in columns)
         return _query(params, state, x)
@@ -123,27 +121,13 @@ def _check(sizes: tuple[int, ...], passes: int) -> None:
 def _init(key: Array, episode: Episode, features: nn.Module | None, sizes: tuple[int, ...], extra):
     keys = jax.random.split(key, 4)
     x, y = episode.support
-    net = {} if features is None else {"features": features.init(keys[0], x).get("params", {})}
-    width = jax.eval_shape(lambda p, x: _embed_support(features, p, x)[0], net, x).shape[1]
+    net, width = init_features(features, keys[0], x)
     units = y.shape[1]
     readout = {
         "kernel": fan_in_kernel(keys[2], (sizes[-1], units)),
         "bias": fan_in_bias(sizes[-1])(keys[3], (units,)),
     }
     return {**net, "lstm": init_stack(keys[1], width + extra(units), sizes), "readout": readout}
-
-
-def _embed_support(features: nn.Module | None, params, x: Array):
-    if features is None:
-        return x.reshape(x.shape[0], -1), {}
-    x, stats = apply_support(features, params["features"], x)
-    return x.reshape(x.shape[0], math.prod(x.shape[1:])), stats
-
-
-def _embed_query(features: nn.Module | None, params, stats, x: Array) -> Array:
-    if features is not None:
-        x = apply_query(features, params["features"], stats, x)
-    return x.reshape(x.shape[0], -1)
 
 
 def _pool(h: Array) -> Array:

@@ -10,9 +10,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.learners.features import embed_query, embed_support, init_features
 from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, normalised_step, outer_product
 from oplstm_jax.nets.init import fan_in_kernel, uniform
-from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.types import Episode, Learner, Split
 
 SIGNALS = ("target_prediction", "target")
@@ -52,12 +52,11 @@ def op_lstm_head(
 
     def init(key, episode: Episode):
         keys = jax.random.split(key, 4)
-        net = features.init(keys[0], episode.support.x).get("params", {})
-        width = math.prod(jax.eval_shape(lambda p, x: apply_support(features, p, x)[0], net, episode.support.x).shape[1:])
+        net, width = init_features(features, keys[0], episode.support.x)
         units = episode.support.y.shape[1]
         count = len(signals.split("_"))
         params = {
-            "features": net,
+            **net,
             "kernel": fan_in_kernel(keys[1], (width, units)),
             "bias": uniform(1 / math.sqrt(count))(keys[2], (1 if scalar_bias else units,)),
             "rule": rule.init(keys[3], count, units),
@@ -69,8 +68,7 @@ def op_lstm_head(
         return params
 
     def adapt(params, support: Split, *, key=None):
-        a, stats = apply_support(features, params["features"], support.x)
-        a = a.reshape(a.shape[0], -1)
+        a, stats = embed_support(features, params, support.x)
         y = support.y
         scale = params["step_size"][0] if step_size else 1.0
         norm = params["gamma"][0] if gamma is not None else None
@@ -94,7 +92,6 @@ def op_lstm_head(
         return {"kernel": kernel, "bias": bias, "stats": stats}, info
 
     def predict(params, fast, x):
-        a = apply_query(features, params["features"], fast["stats"], x)
-        return a.reshape(a.shape[0], -1) @ fast["kernel"] + fast["bias"]
+        return embed_query(features, params, fast["stats"], x) @ fast["kernel"] + fast["bias"]
 
     return Learner(init, adapt, predict)

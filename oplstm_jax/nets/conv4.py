@@ -1,0 +1,59 @@
+"""Conv-4, the convolutional base-learner of few-shot image classification (SPEC §0)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
+from oplstm_jax.nets.norm import Norm
+from oplstm_jax.types import Array
+
+
+class Conv4(nn.Module):
+    """Blocks of [3x3 convolution, padding 1 -> norm -> ReLU -> 2x2 max pool], flattened, then a linear layer.
+
+    Inputs are images [M, H, W, channels] of 2^blocks pixels or more per side: 28x28 leaves 1x1 pixels after four blocks,
+    84x84 leaves 5x5. Features are flattened in the order (H, W, filters). Parameters: `conv_0` .. with kernel
+    [3, 3, in, out] and bias [out], `norm_0` .. with scale and shift, and `out` with kernel [in, out] and bias [out]. With
+    `outputs=None` the features are the result.
+    """
+
+    filters: int = 64
+    outputs: int | None = None
+    norm: str = "transductive"
+    blocks: int = 4
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        _check(x, self.blocks)
+        for block in range(self.blocks):
+            bias_init = fan_in_bias(9 * x.shape[-1])
+            conv = nn.Conv(
+                self.filters, (3, 3), padding=1, kernel_init=fan_in_kernel, bias_init=bias_init, name=f"conv_{block}"
+            )
+            x = Norm(self.norm, name=f"norm_{block}")(conv(x))
+            x = jax.nn.relu(max_pool(x))  # the ReLU after the pool: they commute, and it sees a quarter of the pixels
+        x = x.reshape(x.shape[0], -1)
+        if self.outputs is None:
+            return x
+        bias_init = fan_in_bias(x.shape[-1])
+        return nn.Dense(self.outputs, kernel_init=fan_in_kernel, bias_init=bias_init, name="out")(x)
+
+
+def max_pool(x: Array) -> Array:
+    """2x2 max pooling with stride 2 of x [M, H, W, F], an odd last row or column dropped: [M, H // 2, W // 2, F].
+
+    Written with slices because the gradient of XLA's window reduction is many times slower on CPU.
+    """
+    batch, height, width, features = x.shape
+    x = x[:, : height // 2 * 2, : width // 2 * 2].reshape(batch, height // 2, 2, width // 2, 2, features)
+    rows = jnp.maximum(x[:, :, 0], x[:, :, 1])
+    return jnp.maximum(rows[:, :, :, 0], rows[:, :, :, 1])
+
+
+def _check(x: Array, blocks: int) -> None:
+    if x.ndim != 4:
+        raise ValueError(f"Conv4 reads images [M, H, W, channels], not an array of shape {x.shape}")
+    if min(x.shape[1:3]) < 2**blocks:
+        size = 2**blocks
+        raise ValueError(f"images of {x.shape[1]}x{x.shape[2]} pixels: {blocks} poolings need {size}x{size} or more")

@@ -1,0 +1,50 @@
+"""ProtoNet against a few lines of numpy, and the reference's scale of its loss."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from learner_table import blobs
+
+from oplstm_jax.learners import make
+from oplstm_jax.learners.protonet import protonet
+from oplstm_jax.losses import cross_entropy, mean_squared_error
+from oplstm_jax.meta import task_objective, task_outputs
+from oplstm_jax.nets.mlp import MLP
+from oplstm_jax.types import Split
+
+
+def test_logits_are_minus_squared_distances_to_class_means():
+    episode = blobs(jax.random.key(0))
+    learner = protonet(None)
+    outputs = task_outputs(learner, learner.init(jax.random.key(1), episode), episode)
+    support, query = (np.asarray(split.x).reshape(len(split.x), -1) for split in episode)
+    labels = np.argmax(episode.support.y, axis=1)
+    for q, example in enumerate(query):
+        for label in range(3):
+            prototype = support[labels == label].mean(0)
+            np.testing.assert_allclose(outputs[q, label], -((example - prototype) ** 2).sum(), rtol=1e-4)
+
+
+def test_classes_may_have_different_numbers_of_examples():
+    x = jnp.array([[0.0], [2.0], [10.0]])
+    y = jnp.eye(2)[jnp.array([0, 0, 1])]
+    fast, info = protonet(None).adapt({}, Split(x, y))
+    np.testing.assert_array_equal(fast["prototypes"], [[1.0], [10.0]])
+    assert info == {}
+
+
+@pytest.mark.parametrize(("scaled", "factor"), [(True, 3 * 12), (False, 1)])
+def test_the_loss_is_divided_by_ways_and_queries(scaled, factor):
+    episode = blobs(jax.random.key(0))
+    learner = make("protonet", MLP((8, 7), 3), cross_entropy, 0, {"loss_scale": scaled})
+    params = learner.init(jax.random.key(1), episode)
+    assert set(params) == {"features"} and "out" not in params["features"]
+    loss, outputs = task_objective(learner, cross_entropy)(params, episode)
+    np.testing.assert_allclose(loss, cross_entropy(outputs, episode.query.y) / factor, rtol=1e-6)
+    np.testing.assert_allclose(outputs, task_outputs(learner, params, episode), rtol=1e-6)
+
+
+def test_regression_is_refused():
+    with pytest.raises(ValueError, match="protonet classifies"):
+        make("protonet", MLP((8,), 1), mean_squared_error, 0, {})
