@@ -36,12 +36,16 @@ class Checkpoints:
     def latest(self, like: Any) -> tuple[int, Any] | None:
         """(step, state) of the newest checkpoint that can be read, or None if there is none at all.
 
-        Unreadable ones are named in a warning and deleted. Raises ValueError if none of the existing is readable.
+        Unreadable newer ones are named in a warning and, as the run will pass their steps again, deleted. Raises
+        ValueError if none of the existing is readable; then none is deleted.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
+        for position, step in enumerate(steps):
             with contextlib.suppress(_Unreadable):
-                return step, self._restore(step, like)
+                state = self._restore(step, like)
+                for unreadable in steps[:position]:
+                    self._manager.delete(unreadable)
+                return step, state
         if steps:
             raise ValueError(f"{self._manager.directory}: none of the checkpoints ({len(steps)}) fits or can be read")
         return None

@@ -60,7 +60,8 @@ def test_own_images_are_classified(data, run, tmp_path):
     assert all(abs(sum(row["probabilities"].values()) - 1) < 1e-5 for row in rows)
     right = np.mean([row["image"].startswith(row["class"]) for row in rows])
     assert right > 0.4  # chance is 0.2
-    assert Image.open(tmp_path / "out" / "predictions.png").size[0] > 100
+    with Image.open(tmp_path / "out" / "predictions.png") as picture:
+        assert picture.size[0] > 100
     assert sum(line.startswith("c2") for line in done.stdout.splitlines()) == len(rows)
 
 

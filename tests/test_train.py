@@ -100,6 +100,30 @@ def test_stop_and_resume_equals_uninterrupted_bit_for_bit(finished, tmp_path, mo
     assert (tmp_path / "test_scores.npy").read_bytes() == (whole / "test_scores.npy").read_bytes()
 
 
+def test_a_run_whose_newest_checkpoint_is_damaged_ends_the_same(finished, tmp_path, monkeypatch, caplog):
+    whole, result = finished
+    log = Workdir.log
+
+    def interrupting_log(self, line):
+        log(self, line)
+        if line["step"] == 30:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Workdir, "log", interrupting_log)
+        run_config(small_config(), tmp_path)
+    _empty_files(tmp_path / "checkpoints" / "30")
+    assert run_config(small_config(), tmp_path)["params_sha256"] == result["params_sha256"]
+    assert any("checkpoints/30 cannot be read" in record.getMessage() for record in caplog.records)
+    assert _without_times(read_metrics(tmp_path)) == _without_times(read_metrics(whole))
+
+
+def _empty_files(folder):
+    for file in (folder / "default").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+
+
 def test_another_seed_is_another_run(finished, tmp_path):
     other = run_config(small_config(seed=1), tmp_path)
     assert other["params_sha256"] != finished[1]["params_sha256"]
@@ -147,14 +171,13 @@ def test_a_damaged_newest_checkpoint_falls_back_with_a_warning(tmp_path, caplog)
     for step in (1, 2):
         checkpoints.save(step, {"x": jnp.full(3, step)}, 0.1)
     checkpoints.close()
-    for file in (tmp_path / "2" / "default").rglob("*"):
-        if file.is_file():
-            file.write_bytes(b"")
+    _empty_files(tmp_path / "2")
     again = Checkpoints(tmp_path)
     step, state = again.latest({"x": jnp.zeros(3)})
     assert step == 1
     np.testing.assert_array_equal(state["x"], 1)
     assert any("2 cannot be read" in record.getMessage() for record in caplog.records)
+    assert not (tmp_path / "2").exists()
     again.close()
 
 
