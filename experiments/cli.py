@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from absl import app, flags
 
-from oplstm_jax.train import Interrupted
+from oplstm_jax.signals import Interrupted
 
 
 _words: list[str] = []  # arguments that are no flags, until somebody takes them

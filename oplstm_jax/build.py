@@ -27,7 +27,7 @@ from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.norm import check_mode
-from oplstm_jax.train import Problem, Settings
+from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.types import Learner, Sampler
 
 POSITIVE = (

@@ -51,7 +51,8 @@ class Checkpoints:
         return None
 
     def best_step(self) -> int | None:
-        """The step with the best validation score so far, None before the first validation."""
+        """The step with the best validation score so far, None before the first validation. Waits for pending saves."""
+        self.wait()
         infos = {step: self._manager.metrics(step) for step in self._manager.all_steps()}
         ranked = [(_rank(metrics), step) for step, metrics in infos.items() if metrics]
         return max(ranked)[1] if ranked else None

@@ -106,4 +106,4 @@ def make_chunk(step: Callable) -> Callable[[MetaState, Array, int, Sampler], tup
         state, total = jax.lax.fori_loop(0, steps, body, (state, zero))
         return state, jax.tree.map(lambda x: x / jnp.maximum(steps, 1), total)
 
-    return jax.jit(chunk, donate_argnums=0)
+    return jax.jit(chunk, donate_argnames="state")

@@ -24,6 +24,8 @@ LAYERS = {
     "checkpoint": 5,
     "progress": 5,
     "workdir": 5,
+    "problem": 5,
+    "signals": 5,
     "train": 6,
     "report": 6,
     "build": 7,

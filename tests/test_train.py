@@ -13,7 +13,7 @@ from experiments.run import run_config
 from oplstm_jax import build, params
 from oplstm_jax.checkpoint import Checkpoints
 from oplstm_jax.evaluate import make_evaluate, task_keys
-from oplstm_jax.train import Interrupted
+from oplstm_jax.signals import Interrupted
 from oplstm_jax.workdir import InUse, Workdir, read_metrics
 
 FIELDS = (

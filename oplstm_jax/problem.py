@@ -1,0 +1,53 @@
+"""What a run learns and how long: plain records, made by `oplstm_jax.build` from a configuration."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from oplstm_jax.types import Learner, Loss, Sampler
+
+
+class Problem(NamedTuple):
+    """What is learned, and how it is judged.
+
+    learner, eval_learner: the same meta-parameters, with the passes of training and of evaluation.
+    loss: of meta-training. score: per task, reported as `metric` (`accuracy` or `mse`).
+    chance: the score of knowing nothing. sampler: split (train, validation, test) -> (key -> Episode).
+    """
+
+    learner: Learner
+    eval_learner: Learner
+    loss: Loss
+    score: Loss
+    metric: str
+    chance: float
+    sampler: Callable[[str], Sampler]
+
+    def quality(self, score: float) -> float:
+        """The score, signed so that larger is better."""
+        return score if self.metric == "accuracy" else -score
+
+    def at_chance(self, score: float) -> bool:
+        """Whether a score is no better than chance, within a twentieth of it."""
+        return self.quality(score) <= self.quality(self.chance) + 0.05 * self.chance
+
+
+class Settings(NamedTuple):
+    """How long and how meta-training goes. Numbers of tasks are rounded up to whole meta-steps.
+
+    patience_tasks: a run whose validation score is still at chance after so many tasks says so (it goes on).
+    outer_clip: bound on every entry of the meta-gradient, None for none.
+    """
+
+    seed: int
+    meta_batch: int
+    learning_rate: float
+    train_tasks: int
+    validate_every: int
+    log_every: int
+    validation_tasks: int
+    test_tasks: int
+    patience_tasks: int
+    outer_clip: float | None = None
+
+    def steps(self, tasks: int) -> int:
+        return -(-tasks // self.meta_batch)
