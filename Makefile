@@ -15,9 +15,10 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -m pip --python $(BIN)/python install -qq --disable-pip-version-check --no-warn-script-location --editable '.[dev]'
 	@touch $(STAMP)
 
-# The sine comparison at a reduced budget, and its table beside the published numbers.
+# The sine comparison and a comparison on built-in glyphs at a reduced budget: tables, curves, pictures.
 demo: env
-	@$(BIN)/python -m experiments.reproduce sine --shots=10 --seeds=0 --fraction=0.15 --workers=2 --workdir=$(WORKDIR)/sine
+	@$(BIN)/python -m experiments.reproduce sine --shots=10 --seeds=0 --fraction=0.12 --workers=2 --workdir=$(WORKDIR)/sine
+	@$(BIN)/python -m experiments.reproduce glyphs --seeds=0 --fraction=0.03 --workers=2 --workdir=$(WORKDIR)/glyphs
 
 test: env
 	@$(BIN)/python -m pytest -q -n 2

@@ -4,7 +4,7 @@
         [--learners=op_lstm,maml] [--shots=5,10] [--workers=2] [--data=PACK.npz]
 
 Finished cells are skipped and interrupted ones resumed; several processes may share a workdir, and --workers starts
-them. The workdir ends up
+them. Folders of runs made elsewhere can be copied in; --notrain writes the report alone. The workdir ends up
 holding a folder per run, table.md, table.json and the figures.
 """
 
@@ -32,6 +32,7 @@ flags.DEFINE_list("learners", None, "Only these learners.")
 flags.DEFINE_list("shots", None, "Only these numbers of shots.")
 flags.DEFINE_string("data", None, "Other data than the configuration's: a prepared set, an .npz pack or a folder.")
 flags.DEFINE_integer("workers", 1, "Processes that share the work; the others write worker<N>.log in the workdir.")
+flags.DEFINE_bool("train", True, "--notrain only writes the report of what is finished, also after merging workdirs.")
 flags.DEFINE_float("fraction", 1.0, "Fraction of the authors' training tasks.")
 
 
@@ -71,8 +72,18 @@ def main() -> None:
     if not 0 < fraction <= 1:
         raise ValueError(f"flag --fraction is {fraction}: expected above 0 and at most 1")
     seeds = tuple(cli.integers("seeds"))
-    runs = list(_runs(table, seeds, fraction))
     cells = [_cell(table, root, learner, shot, seeds) for learner in table.learners for shot in table.shots]
+    if flags.FLAGS.train:
+        _train(root, list(_runs(table, seeds, fraction)))
+    elif not root.is_dir():
+        raise ValueError(f"workdir {root}: no such folder")
+    text = write_report(table, root, cells, fraction)
+    names = ("table.md", "table.json", "learning_curves.png", "fitted_waves.png", "episodes.png")
+    print(f"\n{text}\nwritten: " + " ".join(str(root / name) for name in names if (root / name).exists()))
+
+
+def _train(root: Path, runs: list[tuple[str, ConfigDict]]) -> None:
+    """Trains what is not finished, together with the other workers."""
     with _other_workers(root, flags.FLAGS.workers) as others:
         for number, (name, config) in enumerate(runs, 1):
             print(f"[{number}/{len(runs)}] {name}", file=sys.stderr, flush=True)
@@ -82,8 +93,6 @@ def main() -> None:
                 print("left to the process that has it", file=sys.stderr, flush=True)
         for other in others:
             other.wait()
-    text = write_report(table, root, cells, fraction)
-    print(f"\n{text}\nTable and figures: " + " ".join(str(p) for p in sorted(root.glob("*.[mp][dn]*"))))
 
 
 @contextlib.contextmanager
