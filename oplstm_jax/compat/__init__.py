@@ -107,7 +107,7 @@ def _read(path: str | Path) -> tuple[Arrays, dict]:
 def _loss(arrays: Arrays, meta: dict) -> Loss:
     targets = arrays.get("task/support_y")
     if targets is None:
-        return mean_squared_error if "sine" in (meta.get("problem"), meta.get("base", "")[:4]) else cross_entropy
+        return mean_squared_error if "sine" in (meta.get("problem"), str(meta.get("base"))[:4]) else cross_entropy
     return mean_squared_error if np.issubdtype(targets.dtype, np.floating) else cross_entropy
 
 

@@ -121,7 +121,7 @@ def channels_last(weight: np.ndarray, maps: int | None, features: int | None = N
 
 
 def stack(arrays: Arrays) -> tuple[CellParams, ...]:
-    """LSTM cells in order, from one LSTM of several layers (`lstm.*_l0`, ..) or a list of cells (`lstms.0.*_l0`, ..)."""
+    """LSTM cells in order, from one of several layers (`lstm.*_l0`, ..) or a list of cells (`lstms.0.*_l0`, ..)."""
     cells = []
     while True:
         number = len(cells)
