@@ -44,7 +44,10 @@ class Episode(NamedTuple):
 
 
 class Init(Protocol):
-    """Draws meta-parameters. The episode serves only for shapes and dtypes; its values are not read."""
+    """Draws meta-parameters. The episode serves only for shapes and dtypes; its values are not read.
+
+    Learners that meta-learn nothing return {}, an empty tree.
+    """
 
     def __call__(self, key: Array, episode: Episode) -> Params: ...
 
@@ -52,7 +55,7 @@ class Init(Protocol):
 class Adapt(Protocol):
     """Learns one task from its support set and returns (fast, info).
 
-    `key` is only read by learners that draw random numbers while learning (`random`, `scratch`, `finetune`).
+    `key` is only read by learners that draw random numbers while learning (`random`, `scratch`), which need it.
     """
 
     def __call__(self, params: Params, support: Split, *, key: Array | None = None) -> tuple[Fast, Info]: ...

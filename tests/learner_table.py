@@ -9,12 +9,17 @@ import jax.numpy as jnp
 from oplstm_jax.data import sine
 from oplstm_jax.learners import make
 from oplstm_jax.losses import cross_entropy, mean_squared_error
+from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.types import Array, Episode, Learner, Loss, Split
 
 
 class Row(NamedTuple):
-    """make(passes) gives the learner; without_gradient: path prefixes of meta-parameters that get none, by design."""
+    """make(passes) gives the learner.
+
+    without_gradient: paths of meta-parameters that get none, by design. has_passes: whether the learner has passes (its
+    `info` then tells of each), has_params: whether it meta-learns anything.
+    """
 
     name: str
     make: Callable[[int], Learner]
@@ -23,6 +28,8 @@ class Row(NamedTuple):
     invariant: bool
     learning_rate: float
     without_gradient: tuple[str, ...] = ()
+    has_passes: bool = True
+    has_params: bool = True
 
 
 def blobs(key: Array, way: int = 3, shot: int = 2, query: int = 4, width: int = 6) -> Episode:
@@ -37,27 +44,61 @@ def blobs(key: Array, way: int = 3, shot: int = 2, query: int = 4, width: int = 
     return Episode(split(keys[1], shot), split(keys[2], query))
 
 
+def pictures(key: Array, way: int = 3, shot: int = 2, query: int = 2, size: int = 8) -> Episode:
+    """A classification task: classes are random pictures [size, size, 1] of 4x4 pixel patches, with a little noise."""
+    keys = jax.random.split(key, 3)
+    patches = jax.random.uniform(keys[0], (way, 1, size // 4, size // 4, 1))
+    centres = jnp.repeat(jnp.repeat(patches, 4, axis=2), 4, axis=3)
+
+    def split(key, count):
+        x = centres + 0.1 * jax.random.uniform(key, (way, count, size, size, 1))
+        return Split(x.reshape(way * count, size, size, 1), jnp.repeat(jnp.eye(way), count, axis=0))
+
+    return Episode(split(keys[1], shot), split(keys[2], query))
+
+
+def same_blobs(key: Array) -> Episode:
+    """Examples of the same four classes in every episode, as fine-tuning is meta-trained on; noise differs."""
+    other, key = blobs(jax.random.key(11), way=4), jax.random.fold_in(key, 0)
+    centres = jnp.mean(other.query.x.reshape(4, -1, *other.query.x.shape[1:]), 1)
+    noise = jax.random.normal(key, (24, *centres.shape[1:]))
+
+    def split(count, noise):
+        return Split(jnp.repeat(centres, count, axis=0) + 0.3 * noise, jnp.repeat(jnp.eye(4), count, axis=0))
+
+    return Episode(split(2, noise[:8]), split(4, noise[8:]))
+
+
 def waves(key: Array) -> Episode:
     return sine.sample_episode(key, shot=5, query=10)
 
 
-def _row(name, kind, options, invariant, learning_rate=0.02, norm="none", without_gradient=(), base=True):
-    regression = kind == "sine"
-    loss = mean_squared_error if regression else cross_entropy
-    net = MLP((8, 7), 1 if regression else 3, norm) if base else None
+SAMPLERS = {"sine": waves, "classes": blobs, "same_classes": same_blobs, "images": pictures}
+
+
+def _row(name, kind, options, invariant, learning_rate=0.02, norm="none", base=True, **facts):
+    loss = mean_squared_error if kind == "sine" else cross_entropy
+    net = _base(kind, norm) if base else None
     return Row(
         name=f"{name}-{kind}-{norm}" + "".join(f"-{key}" for key in options if key not in ("sizes", "inner_lr")),
         make=lambda passes: make(name, net, loss, passes, options),
-        sample=waves if regression else blobs,
+        sample=SAMPLERS[kind],
         loss=loss,
         invariant=invariant,
         learning_rate=learning_rate,
-        without_gradient=without_gradient,
+        **facts,
     )
+
+
+def _base(kind, norm):
+    if kind == "images":
+        return Conv4(filters=4, outputs=3, norm=norm, blocks=2)
+    return MLP((8, 7), {"sine": 1, "same_classes": 4}.get(kind, 3), norm)
 
 
 # A bias right before a batch normalisation is subtracted again and has no gradient (OP-LSTM's rules read it before that).
 BATCH_BIASES = tuple(f"{prefix}dense_{layer}/bias" for prefix in ("features/", "") for layer in (0, 1))
+CONV_BIASES = tuple(f"{prefix}conv_{block}/bias" for prefix in ("features/", "") for block in range(2))
 SMALL = {"sizes": (4, 1)}
 ROWS = [
     _row("lstm", "sine", {"sizes": (8, 8)}, False, base=False),
@@ -84,4 +125,13 @@ ROWS = [
     _row("maml", "sine", {"inner_lr": 0.02}, True, learning_rate=0.05),
     _row("maml", "sine", {"inner_lr": 0.02, "second_order": False}, True, learning_rate=0.05),
     _row("maml", "classes", {"inner_lr": 0.1, "clip": 10.0}, True, norm="transductive", without_gradient=BATCH_BIASES),
+    _row("lstm", "images", {"sizes": (8,)}, False, norm="transductive", without_gradient=CONV_BIASES),
+    _row("pi_lstm", "images", {"sizes": (8,)}, True, norm="support", without_gradient=CONV_BIASES),
+    _row("op_lstm_head", "images", SMALL, True, norm="transductive", without_gradient=CONV_BIASES),
+    _row("maml", "images", {"inner_lr": 0.1}, True, norm="transductive", without_gradient=CONV_BIASES),
+    _row("protonet", "classes", {}, True, has_passes=False),
+    _row("protonet", "images", {}, True, norm="layer", has_passes=False),
+    _row("finetune", "same_classes", {"classes": 4}, True),
+    _row("scratch", "classes", {"learning_rate": 0.1, "optimiser": "sgd"}, True, has_params=False),
+    _row("random", "classes", {}, True, base=False, has_passes=False, has_params=False),
 ]

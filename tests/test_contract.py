@@ -29,7 +29,8 @@ def _outputs(learner, params, episode):
 
 def test_shapes(row):
     learner, params, episode = _setup(row, passes=3)
-    _, info = learner.adapt(params, episode.support, key=jax.random.key(3))
+    _, info = jax.jit(lambda p, s: learner.adapt(p, s, key=jax.random.key(3)))(params, episode.support)
+    assert bool(jax.tree.leaves(info)) == row.has_passes
     assert all(leaf.shape[0] == 3 for leaf in jax.tree.leaves(info))
     outputs = _outputs(learner, params, episode)
     assert outputs.shape == episode.query.y.shape
@@ -42,11 +43,11 @@ def test_jit_compiles_once(row):
     traces = []
 
     @jax.jit
-    def outputs(params, episode):
+    def outputs(params, episode, key):
         traces.append(1)
-        return task_outputs(learner, params, episode, key=jax.random.key(3))
+        return task_outputs(learner, params, episode, key=key)
 
-    results = [outputs(params, row.sample(jax.random.key(seed))) for seed in (4, 5, 6)]
+    results = [outputs(params, row.sample(jax.random.key(seed)), jax.random.key(-seed)) for seed in (4, 5, 6)]
     assert len(traces) == 1
     assert not np.allclose(results[0], results[1])
 
@@ -54,9 +55,11 @@ def test_jit_compiles_once(row):
 def test_vmap_over_tasks_is_a_python_loop(row):
     learner, params, _ = _setup(row)
     episodes = jax.vmap(row.sample)(jax.random.split(jax.random.key(7), 3))
-    batched, _ = meta_loss(learner, row.loss, row.loss)(params, episodes, jax.random.split(jax.random.key(8), 3))
+    batched, _ = jax.jit(meta_loss(learner, row.loss, row.loss))(params, episodes, jax.random.split(jax.random.key(8), 3))
     objective = jax.jit(task_objective(learner, row.loss))
-    single = [objective(params, jax.tree.map(lambda a, i=i: a[i], episodes), key=jax.random.key(i))[0] for i in range(3)]
+    tasks = [jax.tree.map(lambda a, i=i: a[i], episodes) for i in range(3)]
+    keys = jax.random.split(jax.random.key(8), 3)
+    single = [objective(params, task, key=key)[0] for task, key in zip(tasks, keys, strict=True)]
     np.testing.assert_allclose(batched, sum(single), rtol=2e-5)
 
 
@@ -65,6 +68,7 @@ def test_every_meta_parameter_gets_a_gradient(row):
     episodes = jax.vmap(row.sample)(jax.random.split(jax.random.key(7), 4))
     loss = meta_loss(learner, row.loss, row.loss)
     grads, _ = jax.jit(jax.grad(loss, has_aux=True))(params, episodes, jax.random.split(jax.random.key(8), 4))
+    assert bool(named_arrays(grads)) == row.has_params
     for name, grad in named_arrays(grads).items():
         assert np.isfinite(grad).all(), name
         if name not in row.without_gradient:
@@ -75,6 +79,9 @@ def test_every_meta_parameter_gets_a_gradient(row):
 
 def test_zero_passes_is_the_initial_prediction(row):
     learner, params, episode = _setup(row, passes=0)
+    if not row.has_passes:  # then their number makes no difference
+        np.testing.assert_array_equal(*(_outputs(row.make(passes), params, episode) for passes in (0, 3)))
+        return
     other = row.sample(jax.random.key(9)).support
     mine, swapped = (_outputs(learner, params, episode._replace(support=s)) for s in (episode.support, other))
     if "support" not in row.name:  # that mode normalises queries with the support set's statistics
@@ -95,7 +102,10 @@ def test_order_of_the_support_set(row):
 
 
 def test_loss_falls(row):
-    """150 meta-steps on batches of 4 out of 8 fixed tasks bring their loss down by a quarter or more."""
+    """150 meta-steps on batches of 4 out of 8 fixed tasks bring their loss down by a quarter or more.
+
+    What has nothing to meta-learn goes through them unchanged.
+    """
     learner, optimiser = row.make(PASSES), optax.adam(row.learning_rate)
 
     def task(number):
@@ -115,4 +125,4 @@ def test_loss_falls(row):
     before = total(state.params)
     state, _ = chunk(state, key, 150, jax.tree_util.Partial(sample))
     assert int(state.step) == 150
-    assert total(state.params) < 0.75 * before
+    assert total(state.params) < 0.75 * before if row.has_params else total(state.params) == before

@@ -31,7 +31,7 @@ LAYERS = {
     "build": 7,
     "figures": 7,
 }
-SHARED_BY_LEARNERS = {"rules", "features"}
+SHARED_BY_LEARNERS = {"rules", "features", "descent"}
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "oplstm_jax").rglob("*.py"))
 
 

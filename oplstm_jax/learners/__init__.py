@@ -7,12 +7,15 @@ from typing import Any
 
 import flax.linen as nn
 
+from oplstm_jax.learners.finetune import finetune
+from oplstm_jax.learners.guess import random_guess
 from oplstm_jax.learners.lstm import lstm, pi_lstm
 from oplstm_jax.learners.maml import maml
 from oplstm_jax.learners.op_lstm import op_lstm
 from oplstm_jax.learners.op_lstm_head import op_lstm_head
 from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.learners.rules import coordinate_lstm, full_lstm
+from oplstm_jax.learners.scratch import scratch
 from oplstm_jax.losses import cross_entropy
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.types import Learner, Loss
@@ -59,9 +62,26 @@ def _make_maml(base, loss, passes, inner_lr, second_order=True, clip=None):
 
 
 def _make_protonet(base, loss, passes, loss_scale=True):
-    if loss is not cross_entropy:
-        raise ValueError("learner protonet classifies: there are no classes in a regression problem")
+    _check_classifies("protonet", loss)
     return protonet(_features(base, "protonet"), loss_scale)
+
+
+def _make_finetune(base, loss, passes, classes, learning_rate=1e-2, optimiser="adam"):
+    _check_classifies("finetune", loss)
+    return finetune(_features(base, "finetune"), classes, passes, learning_rate, optimiser)
+
+
+def _make_scratch(base, loss, passes, learning_rate=1e-3, optimiser="adam"):
+    return scratch(_needed(base, "scratch"), loss, passes, learning_rate, optimiser)
+
+
+def _make_random(base, loss, passes):
+    return random_guess()
+
+
+def _check_classifies(name, loss):
+    if loss is not cross_entropy:
+        raise ValueError(f"learner {name} classifies: there are no classes in a regression problem")
 
 
 def _features(base, name):
@@ -81,6 +101,9 @@ FACTORIES: dict[str, Callable[..., Learner]] = {
     "op_lstm_head": _make_op_lstm_head,
     "maml": _make_maml,
     "protonet": _make_protonet,
+    "finetune": _make_finetune,
+    "scratch": _make_scratch,
+    "random": _make_random,
 }
 
 

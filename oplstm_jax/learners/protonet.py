@@ -12,7 +12,7 @@ def protonet(features: nn.Module | None, loss_scale: bool = True) -> Learner:
     """Makes the learner.
 
     features: maps x [M, ...] to [M, d] (or more dimensions, which are flattened); None compares the inputs themselves.
-    loss_scale: meta-trains on the mean cross entropy divided once more by N Q, as the reference does; False on the mean.
+    loss_scale: meta-trains on the mean cross entropy divided once more by N Q (the reference); False on the mean.
 
     params: features. There are no passes: info is {}. Every class needs a support example.
     """

@@ -12,10 +12,10 @@ from oplstm_jax.types import Array
 class Conv4(nn.Module):
     """Blocks of [3x3 convolution, padding 1 -> norm -> ReLU -> 2x2 max pool], flattened, then a linear layer.
 
-    Inputs are images [M, H, W, channels] of 2^blocks pixels or more per side: 28x28 leaves 1x1 pixels after four blocks,
-    84x84 leaves 5x5. Features are flattened in the order (H, W, filters). Parameters: `conv_0` .. with kernel
-    [3, 3, in, out] and bias [out], `norm_0` .. with scale and shift, and `out` with kernel [in, out] and bias [out]. With
-    `outputs=None` the features are the result.
+    Inputs are images [M, H, W, channels] with 2^blocks pixels or more per side; after four blocks 28x28 leaves 1x1
+    pixels and 84x84 leaves 5x5. Features are flattened in the order (H, W, filters); with `outputs=None` they are the
+    result. Parameters: `conv_0` .. with kernel [3, 3, in, out] and bias [out], `norm_0` .. with scale and shift, and
+    `out` with kernel [in, out] and bias [out].
     """
 
     filters: int = 64
