@@ -1,8 +1,22 @@
 """LSTMs that learn to learn: OP-LSTM and its baselines as pure JAX functions (arXiv 2310.14139)."""
 
-from oplstm_jax.learners import lstm, make, maml, op_lstm, op_lstm_head, pi_lstm
+from oplstm_jax.learners import lstm, make, maml, op_lstm, op_lstm_head, pi_lstm, protonet
+from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.types import Episode, Learner, Split
 
 __version__ = "0.1.0"
-__all__ = ["MLP", "Episode", "Learner", "Split", "lstm", "make", "maml", "op_lstm", "op_lstm_head", "pi_lstm"]
+__all__ = [
+    "MLP",
+    "Conv4",
+    "Episode",
+    "Learner",
+    "Split",
+    "lstm",
+    "make",
+    "maml",
+    "op_lstm",
+    "op_lstm_head",
+    "pi_lstm",
+    "protonet",
+]
