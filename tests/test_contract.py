@@ -55,7 +55,8 @@ def test_jit_compiles_once(row):
 def test_vmap_over_tasks_is_a_python_loop(row):
     learner, params, _ = _setup(row)
     episodes = jax.vmap(row.sample)(jax.random.split(jax.random.key(7), 3))
-    batched, _ = jax.jit(meta_loss(learner, row.loss, row.loss))(params, episodes, jax.random.split(jax.random.key(8), 3))
+    batch = jax.jit(meta_loss(learner, row.loss, row.loss))
+    batched, _ = batch(params, episodes, jax.random.split(jax.random.key(8), 3))
     objective = jax.jit(task_objective(learner, row.loss))
     tasks = [jax.tree.map(lambda a, i=i: a[i], episodes) for i in range(3)]
     keys = jax.random.split(jax.random.key(8), 3)

@@ -1,5 +1,7 @@
 """The floors of every table: random guessing, training from scratch and fine-tuning."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,8 @@ from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
 from oplstm_jax.meta import task_objective, task_outputs
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.params import load, save, sha256
+from oplstm_jax.train import Problem, Settings, finish, train
+from oplstm_jax.workdir import Workdir
 
 NET = MLP((8,), 3)
 
@@ -40,6 +44,18 @@ def test_nothing_meta_learned_is_an_empty_file_and_back(tmp_path):
     assert load(tmp_path / "params.npz", params) == params == {}
     assert sha256(params) == sha256({})
     assert optax.adam(0.1).init(params) is not None
+
+
+def test_the_training_loop_runs_and_resumes_without_meta_parameters(tmp_path):
+    learner = scratch(NET, cross_entropy, 2, 0.1)
+    problem = Problem(learner, learner, cross_entropy, accuracy, "accuracy", 1 / 3, lambda split: blobs)
+    settings = Settings(0, 2, 1e-3, 8, 4, 4, validation_tasks=5, test_tasks=5, patience_tasks=100)
+    with contextlib.closing(Workdir(tmp_path, {})) as workdir:
+        first = finish(problem, train(problem, settings, workdir), workdir, {})
+        again = train(problem, settings, workdir)
+    assert again.params == {} and again.best_step in (2, 4)
+    assert first["score"] == again.estimate.mean
+    assert first["params_sha256"] == sha256({})
 
 
 @pytest.mark.parametrize("learner", [random_guess(), scratch(NET, cross_entropy, 2)])
