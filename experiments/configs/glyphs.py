@@ -26,5 +26,5 @@ def get_config(argument: str = "op_lstm_head"):
     config.hidden = (256, 128, 64, 64)
     config.query = config.test_query = 5
     config.train_tasks, config.validate_every, config.log_every = 40_000, 4_000, 400
-    config.validation_tasks, config.test_tasks, config.patience_tasks = 200, 600, 20_000
+    config.validation_tasks, config.test_tasks, config.patience_tasks = 100, 400, 20_000
     return configure(config, argument, LEARNERS, OPTIONS)
