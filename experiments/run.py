@@ -25,6 +25,8 @@ def run_config(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     plain = json.loads(config.to_json_best_effort())
     origin = facts()
     settings, problem = build.build_settings(plain), build.build_problem(plain)
+    for split in ("train", "validation", "test"):  # impossible tasks are refused now, not when their turn comes
+        problem.sampler(split)
     folder = Workdir(workdir, plain)
     try:
         if (result := folder.result()) is not None:

@@ -103,7 +103,7 @@ def test_order_of_the_support_set(row):
 
 
 def test_loss_falls(row):
-    """150 meta-steps on batches of 4 out of 8 fixed tasks bring their loss down by a quarter or more.
+    """150 meta-steps on batches of 4 out of 8 fixed tasks bring their loss down by 15 % or more.
 
     What has nothing to meta-learn goes through them unchanged.
     """
@@ -126,4 +126,4 @@ def test_loss_falls(row):
     before = total(state.params)
     state, _ = chunk(state, key, 150, jax.tree_util.Partial(sample))
     assert int(state.step) == 150
-    assert total(state.params) < 0.75 * before if row.has_params else total(state.params) == before
+    assert total(state.params) < 0.85 * before if row.has_params else total(state.params) == before

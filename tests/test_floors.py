@@ -18,7 +18,8 @@ from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
 from oplstm_jax.meta import task_objective, task_outputs
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.params import load, save, sha256
-from oplstm_jax.train import Problem, Settings, finish, train
+from oplstm_jax.problem import Problem, Settings
+from oplstm_jax.train import finish, train
 from oplstm_jax.workdir import Workdir
 
 NET = MLP((8,), 3)
@@ -26,7 +27,7 @@ NET = MLP((8,), 3)
 
 def test_random_guessing_is_at_chance_and_uniform():
     learner = random_guess()
-    scores = make_evaluate(learner, accuracy, blobs)({}, task_keys("test", 600))
+    scores = make_evaluate(learner, accuracy)({}, task_keys("test", 600), jax.tree_util.Partial(blobs))
     assert abs(np.mean(scores) - 1 / 3) < 0.02  # 7200 guesses: one standard error is 0.006
     episode = blobs(jax.random.key(0))
     other = episode._replace(support=blobs(jax.random.key(1)).support)
@@ -48,7 +49,7 @@ def test_nothing_meta_learned_is_an_empty_file_and_back(tmp_path):
 
 def test_the_training_loop_runs_and_resumes_without_meta_parameters(tmp_path):
     learner = scratch(NET, cross_entropy, 2, 0.1)
-    problem = Problem(learner, learner, cross_entropy, accuracy, "accuracy", 1 / 3, lambda split: blobs)
+    problem = Problem(learner, learner, cross_entropy, accuracy, "accuracy", 1 / 3, lambda split: jax.tree_util.Partial(blobs))
     settings = Settings(0, 2, 1e-3, 8, 4, 4, validation_tasks=5, test_tasks=5, patience_tasks=100)
     with contextlib.closing(Workdir(tmp_path, {})) as workdir:
         first = finish(problem, train(problem, settings, workdir), workdir, {})
