@@ -22,3 +22,9 @@ def test_example(number, capsys):
 
 def test_every_example_is_tested():
     assert len(EXAMPLES) == 2
+
+
+@pytest.mark.parametrize("name", re.findall(r"<!-- (results/\S+) -->", README))
+def test_tables_are_those_of_the_results(name):
+    block = README.split(f"<!-- {name} -->\n")[1].split("<!-- end -->")[0]
+    assert block.strip() == (Path(__file__).parents[1] / name).read_text().strip()

@@ -4,7 +4,8 @@
     python -m experiments.train --config=experiments/configs/omniglot.py:op_lstm,shot=1 --workdir=runs/omniglot
 
 The argument after the colon is a learner and, optionally, fields. `--config.data=PACK.npz` takes the images from a
-pack instead; `--config.test_query=1` (k per class) is the published within-domain protocol.
+pack instead; `--config.test_query=1` (k per class) is the published within-domain protocol. Published test accuracy
+at 1 / 5 shots: op_lstm 84.3 / 91.8, maml 84.1 / 93.5, protonet 83.6 / 93.4, pi_lstm 72.6 / 84.8 %.
 """
 
 from experiments.configs.base import base_config, configure

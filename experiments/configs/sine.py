@@ -3,6 +3,14 @@
     python -m experiments.train --config=experiments/configs/sine.py:op_lstm,shot=5 --workdir=runs/sine
 
 The argument after the colon is a learner (lstm, pi_lstm, op_lstm, maml) and, optionally, fields.
+
+Test mean squared error reached at 5 / 10 / 20 shots (results/sine), and about how many minutes a run takes on one
+quiet CPU core:
+
+    lstm     0.055 / 0.015 / 0.006    0.4 / 0.6 / 1
+    pi_lstm  0.041 / 0.015 / 0.007    0.3 / 0.4 / 0.5
+    op_lstm  0.041 / 0.005 / 0.004    6 / 10 / 19
+    maml     0.192 / 0.027 / 0.006    1.5 / 2 / 2.5
 """
 
 from experiments.configs.base import base_config, configure
