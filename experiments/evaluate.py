@@ -17,7 +17,7 @@ from experiments.run import describe, facts
 from oplstm_jax import build, params
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.statistics import estimate
-from oplstm_jax.workdir import read_config, write_text
+from oplstm_jax.workdir import read_config, read_result, write_text
 
 flags.DEFINE_string("workdir", None, "Folder of a finished training run.")
 flags.DEFINE_string("json", None, "Also write the result to this file.")
@@ -45,7 +45,7 @@ def main() -> None:
     weights = params.load(workdir / "params.npz", like)
     evaluate = make_evaluate(problem.eval_learner, problem.score)
     tested = estimate(np.asarray(evaluate(weights, task_keys("test", config["test_tasks"]), sample)))
-    trained = json.loads((workdir / "result.json").read_text()) if (workdir / "result.json").exists() else {}
+    trained = read_result(workdir) or {}
     result = {
         **{name: config[name] for name in ("learner", "seed", "norm", "test_query", "data", "way", "shot", "eval_passes")},
         "metric": problem.metric,

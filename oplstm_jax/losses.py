@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax.types import Array, Loss
+from oplstm_jax.types import Array
 
 
 def mean_squared_error(outputs: Array, targets: Array) -> Array:
@@ -23,6 +23,3 @@ def accuracy(outputs: Array, targets: Array) -> Array:
     """Fraction of queries whose largest logit is the target class. Shapes [Q, C] and [Q, C]."""
     chex.assert_equal_shape([outputs, targets])
     return jnp.mean(jnp.argmax(outputs, axis=-1) == jnp.argmax(targets, axis=-1), dtype=outputs.dtype)
-
-
-LOSSES: dict[str, Loss] = {"mse": mean_squared_error, "cross_entropy": cross_entropy}
