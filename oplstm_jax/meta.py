@@ -63,7 +63,7 @@ def meta_loss(learner: Learner, loss: Loss, score: Loss) -> Callable[..., tuple[
 
 def init_state(learner: Learner, optimiser: optax.GradientTransformation, key: Array, episode: Episode) -> MetaState:
     """Fresh meta-parameters and optimiser state; the episode serves only for shapes."""
-    params = learner.init(key, episode)
+    params = jax.tree.map(lambda a: jnp.asarray(a, a.dtype), learner.init(key, episode))  # weak types would recompile
     return MetaState(jnp.zeros((), jnp.int32), params, optimiser.init(params))
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from learner_table import blobs, waves
 
+from oplstm_jax.learners import fast_weights
 from oplstm_jax.learners.op_lstm import op_lstm
 from oplstm_jax.learners.op_lstm_head import op_lstm_head
-from oplstm_jax.learners.rules import coordinate_lstm, fixed_rule, full_lstm, normalised_step
+from oplstm_jax.learners.rules import coordinate_lstm, fixed_rule, full_lstm, step_factor
 from oplstm_jax.losses import cross_entropy, mean_squared_error
 from oplstm_jax.meta import task_outputs
 from oplstm_jax.nets.mlp import MLP
@@ -78,7 +79,7 @@ def test_every_layer_with_error_messages_is_a_gradient_step_on_all_layers_of_a_l
     gradient = jax.grad(support_loss)(params["base"])
     for layer in ("dense_0", "dense_1", "out"):
         step = params["base"][layer]["kernel"] - 0.5 * gradient[layer]["kernel"]
-        np.testing.assert_allclose(fast["base"][layer]["kernel"], step, atol=1e-12)
+        np.testing.assert_allclose(fast_weights.merged(fast["net"])[layer]["kernel"], step, atol=1e-12)
 
 
 def test_gamma_is_the_norm_of_each_update():
@@ -90,10 +91,26 @@ def test_gamma_is_the_norm_of_each_update():
     np.testing.assert_allclose(norms, 0.125, rtol=1e-5)
 
 
+@pytest.mark.parametrize("passes", [1, 3])
+@pytest.mark.parametrize("gamma", [None, 0.1])
+def test_factors_and_formed_weights_are_the_same_learner(passes, gamma, x64):
+    episode = blobs(jax.random.key(0))
+    makers = [op_lstm(NET, passes, gamma=gamma, adapt_biases=True, low_rank=flag) for flag in (True, False)]
+    params = jax.tree.map(jnp.float64, makers[0].init(jax.random.key(1), episode))
+
+    def loss(params, learner):
+        return cross_entropy(task_outputs(learner, params, episode), episode.query.y)
+
+    (first, first_grad), (second, second_grad) = (jax.value_and_grad(loss)(params, maker) for maker in makers)
+    np.testing.assert_allclose(first, second, rtol=1e-12)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), first_grad, second_grad)
+    weights = [fast_weights.merged(maker.adapt(params, episode.support)[0]["net"]) for maker in makers]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), *weights)
+
+
 def test_a_zero_update_stays_zero_and_has_finite_gradients():
     def total(update):
-        (step,) = normalised_step((update,), jnp.array(0.1))
-        return jnp.sum(step)
+        return jnp.sum(step_factor((update,), jnp.array(0.1)) * update)
 
     value, grad = jax.value_and_grad(total)(jnp.zeros((3, 2)))
     assert value == 0

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from oplstm_jax.learners.features import embed_query, embed_support, init_features
-from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, normalised_step, outer_product
+from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, outer_product, run_passes, step_factor
 from oplstm_jax.nets.init import fan_in_kernel, uniform
 from oplstm_jax.types import Episode, Learner, Split
 
@@ -62,7 +62,7 @@ def op_lstm_head(
             "rule": rule.init(keys[3], count, units),
         }
         if gamma is not None:
-            params["gamma"] = jnp.full((1,), gamma)
+            params["gamma"] = jnp.full((1,), gamma, jnp.float32)
         if step_size:
             params["step_size"] = jnp.ones((1,))
         return params
@@ -80,15 +80,15 @@ def op_lstm_head(
             seen = outputs if backprop_through_predictions else jax.lax.stop_gradient(outputs)
             read = jnp.stack((y, seen) if signals == "target_prediction" else (y,))
             state, emitted = rule.step(params["rule"], state, read)
-            (update,) = normalised_step((outer_product(a, emitted),), norm)
-            update = scale * update
+            update = outer_product(a, emitted)
+            update = scale * step_factor((update,), norm) * update
             if adapt_bias:
                 bias = bias + bias_scale * jnp.mean(emitted, 0, keepdims=True)
             return (kernel + update, bias, state), {"update": update, "outputs": outputs}
 
         bias = jnp.broadcast_to(params["bias"][None], (1, y.shape[1]))
-        start = (params["kernel"], bias, rule.start(params["rule"], *y.shape))
-        (kernel, bias, _), info = jax.lax.scan(one_pass, start, length=passes)
+        start = (params["kernel"], bias, rule.start(params["rule"], *y.shape, passes))
+        (kernel, bias, _), info = run_passes(one_pass, start, passes)
         return {"kernel": kernel, "bias": bias, "stats": stats}, info
 
     def predict(params, fast, x):

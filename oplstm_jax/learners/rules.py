@@ -7,6 +7,7 @@ output replaced by (target - prediction), for example, OP-LSTM is gradient desce
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from oplstm_jax.nets.lstm import init_stack, stack_step, zero_state
@@ -15,12 +16,13 @@ from oplstm_jax.types import Array, Params
 
 class UpdateRule(NamedTuple):
     """init:  (key, number of signals F, units D) -> params of the rule
-    start: (params, examples M, units D) -> state before the first pass
+    start: (params, examples M, units D, passes T) -> state before the first pass; unless there is exactly one pass, it has the
+           structure and shapes that `step` returns
     step:  (params, state, signals [F, M, D]) -> (state, outputs [M, D])
     """
 
     init: Callable[[Array, int, int], Params]
-    start: Callable[[Params, int, int], Any]
+    start: Callable[[Params, int, int, int], Any]
     step: Callable[[Params, Any, Array], tuple[Any, Array]]
 
 
@@ -35,12 +37,12 @@ def coordinate_lstm(sizes: tuple[int, ...] = (5, 5, 1)) -> UpdateRule:
     def init(key, signals, units):
         return init_stack(key, signals, sizes)
 
-    def start(params, examples, units):
-        return zero_state(params, (examples, units))
+    def start(params, examples, units, passes):
+        return zero_state(params, (examples * units,)) if passes != 1 else None
 
     def step(params, state, signals):
-        state, top = stack_step(params, state, signals)
-        return state, top[0]
+        state, top = stack_step(params, state, signals.reshape(signals.shape[0], -1))
+        return state, top[0].reshape(signals.shape[1:])
 
     return UpdateRule(init, start, step)
 
@@ -58,8 +60,8 @@ def full_lstm(sizes: tuple[int, ...]) -> UpdateRule:
             raise ValueError(f"lstm sizes {tuple(sizes)}: the last must be the number of outputs, {units}")
         return init_stack(key, signals * units, sizes)
 
-    def start(params, examples, units):
-        return zero_state(params, (examples,))
+    def start(params, examples, units, passes):
+        return zero_state(params, (examples,)) if passes != 1 else None
 
     def step(params, state, signals):
         interleaved = jnp.moveaxis(signals, 0, 2).reshape(signals.shape[1], -1)  # [M, D F]
@@ -73,25 +75,35 @@ def fixed_rule(function: Callable[..., Array]) -> UpdateRule:
     """A rule without parameters or state: outputs [M, D] = function(*signals), each signal [M, D]."""
     return UpdateRule(
         init=lambda key, signals, units: (),
-        start=lambda params, examples, units: (),
+        start=lambda params, examples, units, passes: (),
         step=lambda params, state, signals: (state, function(*signals)),
     )
 
 
-def normalised_step(updates: tuple[Array, ...], gamma: Array | None) -> tuple[Array, ...]:
-    """Scales updates, one array per layer, to joint Frobenius norm gamma; gamma None: as they are.
+def step_factor(updates: tuple[Array, ...], gamma: Array | None) -> Array:
+    """What brings updates, one array per layer, to joint Frobenius norm gamma; 1 for gamma None.
 
     The gradient flows through the norm, and there is no epsilon (SPEC §2); at a zero update, where the norm has no
-    derivative, the step and its derivatives are zero.
+    derivative, the factor and its derivatives are zero.
     """
     if gamma is None:
-        return updates
-    total = sum(jnp.sum(jnp.square(u)) for u in updates)
-    is_zero = total == 0
-    factor = jnp.where(is_zero, 0.0, gamma / jnp.sqrt(jnp.where(is_zero, 1.0, total)))
-    return tuple(factor * u for u in updates)
+        return jnp.ones((), updates[0].dtype)
+    square = sum(jnp.sum(jnp.square(u)) for u in updates)
+    is_zero = square == 0
+    return jnp.where(is_zero, 0.0, gamma / jnp.sqrt(jnp.where(is_zero, 1.0, square)))
 
 
 def outer_product(inputs: Array, outputs: Array) -> Array:
     """Mean over examples of u_i o_i^T: inputs [M, D_in], outputs [M, D_out] -> kernel update [D_in, D_out]."""
     return inputs.T @ outputs / inputs.shape[0]
+
+
+def run_passes(one_pass: Callable, carry: Any, passes: int) -> tuple[Any, Any]:
+    """`jax.lax.scan` of one_pass(carry, pass number) over the passes; a single pass is simply called.
+
+    A pass is recomputed on the way back (`jax.checkpoint`) rather than kept, except the single one.
+    """
+    if passes == 1:
+        carry, info = one_pass(carry, 0)
+        return carry, jax.tree.map(lambda a: a[None], info)
+    return jax.lax.scan(jax.checkpoint(one_pass), carry, jnp.arange(passes))

@@ -1,5 +1,7 @@
 """The fully connected base-learner: 1-91-91-91-1 for sine, 784-256-128-64-64-N for Omniglot, or any other."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 
@@ -42,6 +44,24 @@ class MLP(nn.Module):
             x = self._dense(self.outputs, "out", x.shape[-1])(x)
         return x, tuple(zs)
 
-    def _dense(self, width: int, name: str, fan_in: int, zero_bias: bool = False) -> nn.Dense:
-        bias_init = nn.initializers.zeros if zero_bias else fan_in_bias(fan_in)
-        return nn.Dense(width, kernel_init=fan_in_kernel, bias_init=bias_init, name=name)
+    def _dense(self, width: int, name: str, fan_in: int, zero_bias: bool = False) -> nn.Module:
+        return Dense(width, nn.initializers.zeros if zero_bias else fan_in_bias(fan_in), name=name)
+
+
+class Dense(nn.Module):
+    """A linear layer, x [M, D_in] -> [M, D_out], whose kernel a task may change by a sum of outer products.
+
+    Parameters: kernel [D_in, D_out] and bias [D_out]. If the collection `factors` holds inputs [R, D_in] and outputs
+    [R, D_out] for the layer, the kernel used is kernel + inputs^T outputs, without being formed.
+    """
+
+    width: int
+    bias_init: Callable[..., Array]
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        kernel = self.param("kernel", fan_in_kernel, (x.shape[-1], self.width))
+        y = x @ kernel + self.param("bias", self.bias_init, (self.width,))[None]
+        if self.has_variable("factors", "inputs"):
+            y += x @ self.get_variable("factors", "inputs").T @ self.get_variable("factors", "outputs")
+        return y

@@ -57,12 +57,17 @@ def check_mode(mode: str) -> None:
         raise ValueError(f"unknown norm {mode!r}: expected one of {', '.join(MODES)}")
 
 
-def apply_support(net: nn.Module, params: Params, x: Array, method: str | None = None) -> tuple[Any, Stats]:
-    """Applies `net` to support inputs x [M, ...]: (what the method returns, statistics for `apply_query`)."""
-    outputs, stats = net.apply({"params": params}, x, mutable=["stats"], method=method)
+def apply_support(
+    net: nn.Module, params: Params, x: Array, method: str | None = None, factors: Params | None = None
+) -> tuple[Any, Stats]:
+    """Applies `net` to support inputs x [M, ...]: (what the method returns, statistics for `apply_query`).
+
+    factors: low-rank changes of the layers of an MLP, see `oplstm_jax.nets.mlp.Dense`.
+    """
+    outputs, stats = net.apply({"params": params, "factors": factors or {}}, x, mutable=["stats"], method=method)
     return outputs, stats
 
 
-def apply_query(net: nn.Module, params: Params, stats: Stats, x: Array) -> Array:
+def apply_query(net: nn.Module, params: Params, stats: Stats, x: Array, factors: Params | None = None) -> Array:
     """Applies `net` to query inputs x [Q, ...], normalising as the mode of its `Norm` layers says."""
-    return net.apply({"params": params, **stats}, x)
+    return net.apply({"params": params, "factors": factors or {}, **stats}, x)
