@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.nets.conv import conv3x3
 from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
 from oplstm_jax.nets.norm import Norm
 from oplstm_jax.types import Array
@@ -27,17 +28,26 @@ class Conv4(nn.Module):
     def __call__(self, x: Array) -> Array:
         _check(x, self.blocks)
         for block in range(self.blocks):
-            bias_init = fan_in_bias(9 * x.shape[-1])
-            conv = nn.Conv(
-                self.filters, (3, 3), padding=1, kernel_init=fan_in_kernel, bias_init=bias_init, name=f"conv_{block}"
-            )
-            x = Norm(self.norm, name=f"norm_{block}")(conv(x))
-            x = jax.nn.relu(max_pool(x))  # the ReLU after the pool: they commute, and it sees a quarter of the pixels
+            x = Conv3x3(self.filters, name=f"conv_{block}")(x)
+            x = jax.nn.relu(Norm(self.norm, name=f"norm_{block}")(x, max_pool))  # the ReLU commutes with the maximum
         x = x.reshape(x.shape[0], -1)
         if self.outputs is None:
             return x
         bias_init = fan_in_bias(x.shape[-1])
         return nn.Dense(self.outputs, kernel_init=fan_in_kernel, bias_init=bias_init, name="out")(x)
+
+
+class Conv3x3(nn.Module):
+    """3x3 convolution, stride 1, padding 1, of x [M, H, W, F]: [M, H, W, filters]. Parameters: kernel and bias."""
+
+    filters: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        features = x.shape[-1]
+        kernel = self.param("kernel", fan_in_kernel, (3, 3, features, self.filters))
+        bias = self.param("bias", fan_in_bias(9 * features), (self.filters,))
+        return conv3x3(x, kernel) + bias[None, None, None]
 
 
 def max_pool(x: Array) -> Array:

@@ -8,9 +8,11 @@ Modes, printed beside every score:
     none          no normalisation, no parameters
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from oplstm_jax.types import Array, Params
@@ -29,26 +31,46 @@ class Norm(nn.Module):
     mode: str = "transductive"
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, pool: Callable[[Array], Array] | None = None) -> Array:
+        """With `pool`, a maximum over windows, the result is that of pooling the normalised x.
+
+        The maximum is taken first, of x or, where the scale is negative, of -x, so that only what is left of it is
+        normalised.
+        """
         check_mode(self.mode)
         if self.mode == "none":
-            return x
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
-        shift = self.param("shift", nn.initializers.zeros, (x.shape[-1],))
+            return pool(x) if pool else x
+        ones = (1,) * (x.ndim - 1)
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],)).reshape(*ones, -1)
+        shift = self.param("shift", nn.initializers.zeros, (x.shape[-1],)).reshape(*ones, -1)
         mean, variance = self._statistics(x)
-        scale, shift = (jnp.expand_dims(p, tuple(range(x.ndim - 1))) for p in (scale, shift))
+        if pool:
+            sign = jnp.where(scale < 0, -1, 1).astype(x.dtype)
+            x = sign * pool(sign * x)
         return (x - mean) * (scale / jnp.sqrt(variance + EPSILON)) + shift
 
     def _statistics(self, x: Array) -> tuple[Array, Array]:
         if self.mode == "support" and self.has_variable("stats", "mean") and not self.is_mutable_collection("stats"):
             return self.get_variable("stats", "mean"), self.get_variable("stats", "variance")
-        axes = tuple(range(1, x.ndim)) if self.mode == "layer" else tuple(range(x.ndim - 1))
-        mean = jnp.mean(x, axes, keepdims=True)
-        variance = jnp.mean(jnp.square(x - mean), axes, keepdims=True)
+        mean, variance = moments(x, tuple(range(1, x.ndim)) if self.mode == "layer" else tuple(range(x.ndim - 1)))
         if self.mode == "support" and self.is_mutable_collection("stats"):
             self.put_variable("stats", "mean", mean)
             self.put_variable("stats", "variance", variance)
         return mean, variance
+
+
+def moments(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    """Mean and biased variance over `axes`, which are kept with size 1.
+
+    Feature maps are read once: sums of x - k and of its square, k one value of each feature. Numbers near k keep the
+    difference of the two sums exact enough. Batches of vectors, and means over features, are read twice.
+    """
+    if x.ndim < 4 or x.ndim - 1 in axes:
+        mean = jnp.mean(x, axes, keepdims=True)
+        return mean, jnp.mean(jnp.square(x - mean), axes, keepdims=True)
+    near = jax.lax.stop_gradient(x[:1, :1, :1])
+    offset = jnp.mean(x - near, axes, keepdims=True)
+    return near + offset, jnp.mean(jnp.square(x - near), axes, keepdims=True) - jnp.square(offset)
 
 
 def check_mode(mode: str) -> None:
