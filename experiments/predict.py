@@ -16,12 +16,13 @@ import numpy as np
 from absl import flags
 
 from experiments import cli
-from oplstm_jax import build, figures, params
+from oplstm_jax import figures
 from oplstm_jax.data.decode import decode
 from oplstm_jax.data.sources.build import image_paths
 from oplstm_jax.data.sources.folder import class_images, find_classes
+from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Episode, Split
-from oplstm_jax.workdir import read_config, read_result, write_text
+from oplstm_jax.workdir import read_result, write_text
 
 flags.DEFINE_string("workdir", None, "Folder of a finished training run on images.")
 flags.DEFINE_string("support", None, "Folder with a sub-folder of example images per class.")
@@ -32,7 +33,7 @@ flags.DEFINE_bool("invert", False, "The images are dark on white.")
 
 def main() -> None:
     workdir, out = Path(cli.required("workdir")), Path(flags.FLAGS.out)
-    config, result = read_config(workdir), read_result(workdir)
+    result = read_result(workdir)
     if result is None or len(result["input_shape"]) != 3:
         raise ValueError(f"workdir {workdir}: expected a finished run on images")
     classes, support = read_support(Path(cli.required("support")), result["input_shape"])
@@ -40,7 +41,7 @@ def main() -> None:
     if not files:
         raise ValueError(f"{flags.FLAGS.query}: no images; expected files such as image.jpg or image.png")
     images = np.stack([read_image(file, result["input_shape"]) for file in files])
-    probabilities = classify(config, workdir, support, images)
+    probabilities = classify(workdir, support, images)
     rows = [
         {"image": file.name, "class": classes[row.argmax()], "confidence": float(row.max())}
         | {"probabilities": dict(zip(classes, map(float, row), strict=True))}
@@ -77,20 +78,10 @@ def folder(path: str | Path) -> Path:
     return Path(path)
 
 
-def classify(config: dict, workdir: Path, support: Split, images: np.ndarray) -> np.ndarray:
+def classify(workdir: Path, support: Split, images: np.ndarray) -> np.ndarray:
     """Class probabilities [Q, N]. Raises ValueError for a number of classes that the trained learner does not take."""
-    way = support.y.shape[1]
-    learner = build.build_learner({**config, "way": way}, config["eval_passes"])
-    like = jax.eval_shape(learner.init, jax.random.key(0), Episode(support, support))
-    try:
-        weights = params.load(workdir / "params.npz", like)
-    except ValueError as error:
-        if way == config["way"]:
-            raise
-        message = f"the run was trained with {config['way']} classes and its learner takes no other number"
-        raise ValueError(f"support holds {way} classes, but {message}") from error
-    key = jax.random.key(config["seed"])
-    fast, _ = jax.jit(learner.adapt)(weights, support, key=key)
+    config, learner, weights = load_trained(workdir, Episode(support, support), way=support.y.shape[1])
+    fast, _ = jax.jit(learner.adapt)(weights, support, key=jax.random.key(config["seed"]))
     return np.asarray(jax.nn.softmax(learner.predict(weights, fast, jnp.asarray(images))))
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax import build, figures, params, report
+from oplstm_jax import figures, report
 from oplstm_jax.data import load, sine
 from oplstm_jax.data.show import write_sheet
+from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Episode, Split
 from oplstm_jax.workdir import read_config, read_result
 
@@ -41,10 +42,7 @@ def episodes(root: Path, cells: list[report.Cell]) -> None:
 
 
 def _curve(folder: Path, support: Split, x):
-    config = read_config(folder)
-    learner = build.build_learner(config, config["eval_passes"])
-    like = jax.eval_shape(learner.init, jax.random.key(0), Episode(support, support))
-    weights = params.load(folder / "params.npz", like)
+    _, learner, weights = load_trained(folder, Episode(support, support))
 
     @jax.jit
     def fit(weights):

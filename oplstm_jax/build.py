@@ -3,11 +3,13 @@
     learner, base          names; options: the learner's own hyper-parameters
     hidden, filters        widths of the base-learner: of `mlp`, of `conv4`
     data                   sine, glyphs, a prepared set, an .npz pack or a folder of images
-    image_size, rotations  pixels square (None: as the set is); quarter turns as extra classes
+    image_size             pixels square (None: as the set is)
+    rotations, augment     quarter turns as extra classes; flip, crop, colour: random changes, both in meta-training only
     seed                   of meta-training
     way, shot, train_shot, query, test_query
     passes, eval_passes    T in meta-training and at validation and test
     meta_batch, learning_rate, outer_clip
+    tasks_at_once          tasks of a meta-batch vectorised together (None: what is fastest, all or, for conv4 on a CPU, one)
     train_tasks, validate_every, log_every, validation_tasks, test_tasks, patience_tasks
     norm                   normalisation mode of the base-learner
 """
@@ -20,9 +22,7 @@ import flax.linen as nn
 import jax
 
 from oplstm_jax import learners
-from oplstm_jax.data import load, sine
-from oplstm_jax.data.episodes import make_sampler
-from oplstm_jax.data.images import ImageSet, split_classes
+from oplstm_jax.data import Augment, ImageSet, Pool, load, make_sampler, sine, split_classes
 from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
@@ -47,7 +47,12 @@ def build_settings(config: Mapping[str, Any]) -> Settings:
     for name in NOT_NEGATIVE:
         if not config[name] >= 0:
             raise ValueError(f"{name} is {config[name]}: expected 0 or more")
-    return Settings(**{name: config[name] for name in Settings._fields})
+    settings = Settings(**{name: config[name] for name in Settings._fields})
+    if settings.tasks_at_once is None and config["base"] == "conv4" and jax.default_backend() == "cpu":
+        return settings._replace(tasks_at_once=1)
+    if settings.tasks_at_once is not None and (settings.tasks_at_once < 1 or settings.meta_batch % settings.tasks_at_once):
+        raise ValueError(f"tasks_at_once is {settings.tasks_at_once}: expected a divisor of meta_batch, {settings.meta_batch}")
+    return settings
 
 
 def build_problem(config: Mapping[str, Any]) -> Problem:
@@ -71,7 +76,11 @@ def build_learner(config: Mapping[str, Any], passes: int) -> Learner:
     regression = config["data"] == "sine"
     outputs = 1 if regression else config["way"]
     loss = mean_squared_error if regression else cross_entropy
-    return learners.make(config["learner"], _base(config, outputs), loss, passes, dict(config["options"]))
+    options = dict(config["options"])
+    if config["learner"] == "finetune" and not regression:
+        training_classes = int((_images(config["data"], config["image_size"]).class_split == 0).sum())
+        options["classes"] = training_classes * (4 if config["rotations"] else 1)
+    return learners.make(config["learner"], _base(config, outputs), loss, passes, options)
 
 
 def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
@@ -80,9 +89,20 @@ def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
     query = config["test_query"] if split == "test" else config["query"]
     if config["data"] == "sine":
         return jax.tree_util.Partial(functools.partial(sine.sample_episode, shot=shot, query=query))
-    pool = split_classes(_images(config["data"], config["image_size"]), split)
-    rotations = config["rotations"] and split == "train"
-    return make_sampler(pool, config["way"], shot, query, rotations=rotations)
+    training = split == "train"
+    return make_sampler(
+        _pool(config, split),
+        config["way"],
+        shot,
+        query,
+        rotations=config["rotations"] and training,
+        augment=Augment(**config["augment"]) if training else Augment(),
+        all_classes=config["learner"] == "finetune" and training,
+    )
+
+
+def _pool(config: Mapping[str, Any], split: str) -> Pool:
+    return split_classes(_images(config["data"], config["image_size"]), split)
 
 
 @functools.lru_cache(maxsize=2)

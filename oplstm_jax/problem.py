@@ -36,6 +36,7 @@ class Settings(NamedTuple):
 
     patience_tasks: a run whose validation score is still at chance after so many tasks says so (it goes on).
     outer_clip: bound on every entry of the meta-gradient, None for none.
+    tasks_at_once: tasks of a meta-batch that are vectorised together, None for all.
     """
 
     seed: int
@@ -48,6 +49,7 @@ class Settings(NamedTuple):
     test_tasks: int
     patience_tasks: int
     outer_clip: float | None = None
+    tasks_at_once: int | None = None
 
     def steps(self, tasks: int) -> int:
         return -(-tasks // self.meta_batch)

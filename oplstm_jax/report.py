@@ -34,12 +34,16 @@ class Run(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One cell of a table: a learner at a number of shots, and the folders of its runs by seed."""
+    """One cell of a table: a learner at a number of shots, and the folders of its runs by seed.
+
+    protocol: how it was tested, where a table shows more than one way.
+    """
 
     learner: str
     shot: int
     folders: dict[int, Path]
     published: Published | None
+    protocol: str = ""
 
 
 def read_run(folder: Path) -> Run | None:
@@ -51,7 +55,7 @@ def read_run(folder: Path) -> Run | None:
 def summarise(cell: Cell) -> dict[str, Any]:
     """One cell as JSON: every seed's score, both intervals over what is finished, and the published value."""
     runs = {seed: run for seed, folder in cell.folders.items() if (run := read_run(folder)) is not None}
-    row: dict[str, Any] = {"learner": cell.learner, "shot": cell.shot, "published": None}
+    row: dict[str, Any] = {"learner": cell.learner, "shot": cell.shot, "protocol": cell.protocol, "published": None}
     if cell.published is not None:
         row["published"] = cell.published._asdict()
     row["missing_seeds"] = [seed for seed in cell.folders if seed not in runs]
@@ -77,17 +81,24 @@ def _seed_row(run: Run) -> dict[str, Any]:
 
 
 def markdown(title: str, rows: Iterable[dict[str, Any]], notes: Iterable[str] = ()) -> str:
-    """The table: a line per learner, per shot our value with both intervals above the published one."""
+    """The table: a line per learner, per shot and protocol our value with both intervals beside the published one."""
     rows = list(rows)
     learners = list(dict.fromkeys(row["learner"] for row in rows))
-    shots = list(dict.fromkeys(row["shot"] for row in rows))
-    cells = {(row["learner"], row["shot"]): row for row in rows}
-    lines = [f"### {title}", "", "| learner | " + " | ".join(f"{s}-shot | published" for s in shots) + " |"]
-    lines.append("|---" * (1 + 2 * len(shots)) + "|")
+    columns = sorted(dict.fromkeys((row["shot"], row["protocol"]) for row in rows), key=lambda column: column[0])
+    compared = {column for column in columns if any(r["published"] and (r["shot"], r["protocol"]) == column for r in rows)}
+    cells = {(row["learner"], row["shot"], row["protocol"]): row for row in rows}
+    heads = [head for column in columns for head in (_head(*column), "published")[: 1 + (column in compared)]]
+    lines = [f"### {title}", "", f"| learner | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
     for learner in learners:
-        texts = [text for s in shots for text in _cell_texts(cells.get((learner, s)))]
-        lines.append(f"| {LABELS[learner]} | " + " | ".join(texts) + " |")
+        texts = []
+        for column in columns:
+            texts += _cell_texts(cells.get((learner, *column)))[: 1 + (column in compared)]
+        lines.append(f"| {LABELS[learner]} | {' | '.join(texts)} |")
     return "\n".join([*lines, "", *(f"{note}  " for note in [*_facts(rows), *notes])]).rstrip() + "\n"
+
+
+def _head(shot: int, protocol: str) -> str:
+    return f"{shot}-shot, {protocol}" if protocol else f"{shot}-shot"
 
 
 def _cell_texts(row: dict[str, Any] | None) -> tuple[str, str]:
@@ -127,10 +138,14 @@ def _facts(rows: list[dict[str, Any]]) -> list[str]:
     tasks = ", ".join(dict.fromkeys(str(run["over_tasks"]["count"] // len(run["seeds"])) for run in done))
     commits = ", ".join(dict.fromkeys(commit for row in done for commit in row["commits"]))
     unit = "5-way accuracy in %" if done[0]["metric"] == "accuracy" else "Mean squared error"
+    hours = sum({(row["learner"], row["shot"]): row["wall_seconds"] for row in done}.values()) / 3600
+    budgets = {row["train_tasks"]: [] for row in done}
+    for row in done:
+        budgets[row["train_tasks"]] += [LABELS[row["learner"]]] * (row["learner"] not in ("random", "scratch"))
+    trained = "; ".join(f"{count} ({', '.join(dict.fromkeys(names))})" for count, names in budgets.items() if names)
     return [
         f"{unit} ± 95 % interval over pooled test tasks (and, in brackets, over seeds); {tasks} test tasks a seed, "
-        f"seeds {', '.join(seeds)}; data {all_of('data')}; norm {all_of('norm')}; {all_of('test_query')} queries; "
-        f"{all_of('train_tasks')} training tasks.",
-        f"Hardware {all_of('hardware')}; {all_of('versions')}; commit {commits}; "
-        f"training took {sum(row['wall_seconds'] for row in done) / 3600:.2f} h in all.",
+        f"seeds {', '.join(seeds)}; data {all_of('data')}; norm {all_of('norm')}; {all_of('test_query')} queries.",
+        f"Training tasks: {trained}.",
+        f"Hardware {all_of('hardware')}; {all_of('versions')}; commit {commits}; training took {hours:.2f} h in all.",
     ]

@@ -52,7 +52,10 @@ def train(problem: Problem, settings: Settings, workdir: Workdir) -> Tested:
     optimiser, sample = make_optimiser(settings), problem.sampler("train")
     start = jax.jit(functools.partial(init_state, problem.learner, optimiser))
     saved = {"state": start(init_key, sample(shape_key)), "seconds": jnp.zeros(())}
-    chunk = make_chunk(make_step(problem.learner, problem.loss, problem.score, optimiser, settings.meta_batch))
+    step = make_step(
+        problem.learner, problem.loss, problem.score, optimiser, settings.meta_batch, settings.tasks_at_once
+    )
+    chunk = make_chunk(step)
     checkpoints = Checkpoints(workdir.checkpoints)
     try:
         if found := checkpoints.latest(saved):

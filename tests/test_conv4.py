@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oplstm_jax.nets import conv
 from oplstm_jax.nets.conv4 import Conv4, max_pool
-from oplstm_jax.nets.norm import apply_query, apply_support
+from oplstm_jax.nets.norm import Norm, apply_query, apply_support
 
 
 def _images(seed: int, size: int = 16, count: int = 5, channels: int = 1):
@@ -92,31 +93,32 @@ def test_there_is_no_running_state(norm):
     np.testing.assert_array_equal(first, apply_support(net, params, x)[0])
 
 
-def _convolutions(jaxpr):
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "conv_general_dilated":
-            yield equation
-        for value in equation.params.values():
-            if hasattr(value, "jaxpr"):
-                yield from _convolutions(value.jaxpr)
+@pytest.mark.parametrize("features", [2, 9])
+@pytest.mark.parametrize("block", [1, 9 * 5 * 6 * 2, 10**6], ids=["1 image", "some", "all"])
+def test_derivatives_of_both_convolutions_agree(features, block, monkeypatch, x64):
+    """First and second order, whatever the blocks, also with images that fill no whole block."""
+    monkeypatch.setattr(conv, "BLOCK", block)
+    keys = jax.random.split(jax.random.key(0), 3)
+    x, kernel = jax.random.normal(keys[0], (5, 5, 6, features)), jax.random.normal(keys[1], (3, 3, features, 4))
+    weights = jax.random.normal(keys[2], (5, 5, 6, 4))
+
+    def gradients(convolve, x, kernel):
+        return jax.grad(lambda *a: jnp.sum(weights * jnp.tanh(convolve(*a))), (0, 1))(x, kernel)
+
+    def second(convolve, x, kernel):
+        return jax.grad(lambda *a: sum(jnp.sum(g**3) for g in gradients(convolve, *a)), (0, 1))(x, kernel)
+
+    for order in (gradients, second):
+        expected, found = (order(f, x, kernel) for f in (conv.plain_conv3x3, conv.cpu_conv3x3))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), found, expected)
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_tasks_become_a_larger_batch_where_they_share_weights(shared):
-    """Forward and backward; with weights per task, as in MAML, there are groups, one per task."""
-    net, x = Conv4(filters=4, blocks=2), jnp.stack([_images(seed) for seed in range(3)])
-    params = _params(net, x[0])
-    if not shared:
-        params = jax.tree.map(lambda a: jnp.stack([a] * 3), params)
-
-    def total(params):
-        apply = jax.vmap(lambda p, x: net.apply({"params": p}, x), in_axes=(None if shared else 0, 0))
-        return jnp.sum(jnp.square(apply(params, x)))
-
-    found = list(_convolutions(jax.make_jaxpr(jax.grad(total))(params).jaxpr))
-    assert len(found) == 5  # two forward, two weight gradients, one input gradient
-    groups = {e.params["feature_group_count"] * e.params["batch_group_count"] for e in found}
-    assert groups == ({1} if shared else {3})
+@pytest.mark.parametrize("mode", ["transductive", "layer", "none"])
+def test_pooling_before_the_norm_is_pooling_after_it(mode):
+    norm, x = Norm(mode), jax.random.normal(jax.random.key(0), (3, 4, 4, 2))
+    params = {} if mode == "none" else {"scale": jnp.array([0.5, -2.0]), "shift": jnp.array([0.1, 0.2])}
+    pooled = norm.apply({"params": params}, x, max_pool)
+    np.testing.assert_allclose(pooled, max_pool(norm.apply({"params": params}, x)), atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(2, 15, 16, 1), (2, 16, 8, 3)])

@@ -30,6 +30,7 @@ LAYERS = {
     "report": 6,
     "build": 7,
     "figures": 7,
+    "trained": 8,
 }
 SHARED_BY_LEARNERS = {"rules", "features", "descent", "fast_weights"}
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "oplstm_jax").rglob("*.py"))

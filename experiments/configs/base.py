@@ -6,6 +6,21 @@ import difflib
 from ml_collections import ConfigDict, config_dict
 
 
+# What every table of images should show: knowing nothing, a network trained on the support set alone, and a classifier
+# of all training classes whose last layer is trained anew. Passes are steps of Adam on the support set.
+NOTHING_TO_TRAIN = {"train_tasks": 1, "validate_every": 1, "log_every": 1, "validation_tasks": 1}
+FLOORS = {
+    "finetune": {"learning_rate": 1e-3, "meta_batch": 4, "passes": 100, "train_tasks": 40_000, "validate_every": 4_000},
+    "scratch": {"passes": 100, **NOTHING_TO_TRAIN},
+    "random": {"passes": 0, **NOTHING_TO_TRAIN},
+}
+FLOOR_OPTIONS = {
+    "finetune": {"learning_rate": 1e-2, "optimiser": "adam"},
+    "scratch": {"learning_rate": 1e-3, "optimiser": "adam"},
+    "random": {},
+}
+
+
 def base_config() -> ConfigDict:
     """All fields with neutral values; `oplstm_jax.build` says what they mean."""
     config = ConfigDict()
@@ -16,11 +31,12 @@ def base_config() -> ConfigDict:
     config.passes = 1
     config.eval_passes = config.get_ref("passes")
     config.meta_batch, config.learning_rate = 1, 1e-3
-    config.outer_clip = config_dict.placeholder(float)
+    config.outer_clip, config.tasks_at_once = config_dict.placeholder(float), config_dict.placeholder(int)
     config.train_tasks, config.validate_every, config.log_every = 1, 1, 1
     config.validation_tasks, config.test_tasks, config.patience_tasks = 600, 600, 0
     config.hidden, config.filters = (), 64
     config.image_size, config.rotations = config_dict.placeholder(int), False
+    config.augment = ConfigDict({"flip": False, "crop": 0, "colour": 0.0})
     config.options = ConfigDict()
     return config
 

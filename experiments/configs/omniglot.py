@@ -8,7 +8,7 @@ pack instead; `--config.test_query=1` (k per class) is the published within-doma
 at 1 / 5 shots: op_lstm 84.3 / 91.8, maml 84.1 / 93.5, protonet 83.6 / 93.4, pi_lstm 72.6 / 84.8 %.
 """
 
-from experiments.configs.base import base_config, configure
+from experiments.configs.base import FLOOR_OPTIONS, FLOORS, base_config, configure
 
 RAW = {"base": "none", "norm": "none"}
 LEARNERS = {
@@ -24,6 +24,7 @@ LEARNERS = {
         "validate_every": 80_000,
     },
     "protonet": {"learning_rate": 2.5e-4, "meta_batch": 4, "passes": 0},
+    **FLOORS,
 }
 WIDTHS = (1024, 600, 400, 200, 92)
 OPTIONS = {
@@ -32,6 +33,7 @@ OPTIONS = {
     "op_lstm": {"sizes": (5, 5, 1), "gamma": None, "backprop_through_predictions": True, "adapt_biases": False},
     "maml": {"inner_lr": 0.4, "second_order": True, "clip": None},
     "protonet": {},
+    **FLOOR_OPTIONS,
 }
 
 

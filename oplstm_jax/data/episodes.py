@@ -2,6 +2,7 @@
 
 Classes are drawn uniformly without replacement, then for each of them shot + query distinct images, uniformly. The
 class at position n of the drawn order has label n, so labels say nothing about classes; examples stay ordered by label.
+With `all_classes` a class keeps its label from episode to episode, its place among all classes of the pool.
 """
 
 import functools
@@ -20,7 +21,14 @@ NO_AUGMENT = Augment()
 
 
 def make_sampler(
-    pool: Pool, way: int, shot: int, query: int, *, rotations: bool = False, augment: Augment = NO_AUGMENT
+    pool: Pool,
+    way: int,
+    shot: int,
+    query: int,
+    *,
+    rotations: bool = False,
+    augment: Augment = NO_AUGMENT,
+    all_classes: bool = False,
 ) -> Callable[[Array], Episode]:
     """A function key -> Episode over `pool`, after checking that such episodes exist; arguments as `sample_episode`.
 
@@ -38,40 +46,52 @@ def make_sampler(
             f"expected shot + query of at most {smallest}"
         )
     _check_augment(augment, pool.images.shape)
-    sample = functools.partial(_sample, way=way, shot=shot, query=query, rotations=rotations, augment=augment)
-    return jax.tree_util.Partial(sample, pool)
+    sizes, options = {"way": way, "shot": shot, "query": query}, {"rotations": rotations, "augment": augment}
+    return jax.tree_util.Partial(functools.partial(_sample, **sizes, **options, all_classes=all_classes), pool)
 
 
 def sample_episode(
-    key: Array, pool: Pool, way: int, shot: int, query: int, *, rotations: bool = False, augment: Augment = NO_AUGMENT
+    key: Array,
+    pool: Pool,
+    way: int,
+    shot: int,
+    query: int,
+    *,
+    rotations: bool = False,
+    augment: Augment = NO_AUGMENT,
+    all_classes: bool = False,
 ) -> Episode:
     """One N-way k-shot task: support x [N k, H, W, channels] and y [N k, N], query x [N q, ...] and y [N q, N].
 
     key: a typed key. rotations: each class turned by 90, 180 and 270 degrees counts as three more classes.
     augment: random changes of every drawn image, none by default. Images are float32 in [0, 1], labels one-hot.
+    all_classes: labels are one-hot over all classes of the pool (times four with rotations) instead of the task's N.
 
     Raises ValueError for sizes the shapes rule out; that every class holds shot + query images is for the caller to
     see to, or for `make_sampler`, which reads the counts.
     """
     _check_sizes(pool, way, shot, query, rotations)
-    return _sample(pool, key, way=way, shot=shot, query=query, rotations=rotations, augment=augment)
+    return _sample(pool, key, way, shot, query, rotations, augment, all_classes)
 
 
-def _sample(pool: Pool, key: Array, *, way: int, shot: int, query: int, rotations: bool, augment: Augment) -> Episode:
+def _sample(
+    pool: Pool, key: Array, way: int, shot: int, query: int, rotations: bool, augment: Augment, all_classes: bool
+) -> Episode:
     class_key, image_key, augment_key = jax.random.split(key, 3)
     classes, most = pool.members.shape
     kinds = 4 * classes if rotations else classes
     drawn = draw_distinct(class_key, jnp.asarray(kinds), kinds, way)
-    labels, turns = drawn % classes, drawn // classes
-    positions = draw_distinct(image_key, pool.counts[labels], most, shot + query)
-    images = pool.images[pool.members[labels[:, None], positions]]
+    rows, turns = drawn % classes, drawn // classes
+    positions = draw_distinct(image_key, pool.counts[rows], most, shot + query)
+    images = pool.images[pool.members[rows[:, None], positions]]
     if rotations:
         images = jax.vmap(quarter_turns)(images, turns)
     x = images.astype(jnp.float32) / 255
     if augment != NO_AUGMENT:
         keys = jax.random.split(augment_key, x.shape[:2])
         x = jax.vmap(jax.vmap(functools.partial(augment_image, augment=augment)))(keys, x)
-    return Episode(_split(x[:, :shot]), _split(x[:, shot:]))
+    labels = jax.nn.one_hot(drawn, kinds, dtype=x.dtype) if all_classes else jnp.eye(way, dtype=x.dtype)
+    return Episode(_split(x[:, :shot], labels), _split(x[:, shot:], labels))
 
 
 def draw_distinct(key: Array, counts: Array, limit: int, amount: int) -> Array:
@@ -81,10 +101,10 @@ def draw_distinct(key: Array, counts: Array, limit: int, amount: int) -> Array:
     return jax.lax.top_k(jnp.where(allowed, scores, -1.0), amount)[1]
 
 
-def _split(x: Array) -> Split:
-    """x [N, k, ...] as N k examples with one-hot labels by first axis."""
+def _split(x: Array, labels: Array) -> Split:
+    """x [N, k, ...] as N k examples, each with the label [C] of its class, a row of `labels` [N, C]."""
     way, shot = x.shape[:2]
-    return Split(x.reshape(way * shot, *x.shape[2:]), jnp.repeat(jnp.eye(way, dtype=x.dtype), shot, axis=0))
+    return Split(x.reshape(way * shot, *x.shape[2:]), jnp.repeat(labels, shot, axis=0))
 
 
 def _check_sizes(pool: Pool, way: int, shot: int, query: int, rotations: bool) -> None:

@@ -1,11 +1,9 @@
-"""3x3 convolution, stride 1, padding 1, whose derivatives XLA runs fast also on CPU and inside loops.
+"""3x3 convolution, stride 1, padding 1, fast on accelerators and on CPUs.
 
-There only convolutions in the layout [M, H, W, F] x [3, 3, F, G] -> [M, H, W, G] are fast; those that autodiff writes
-are not, by a factor of 10 and more. Both functions below are bilinear, and each one's derivatives are calls of the two,
-so derivatives of any order stay in that layout.
+On a CPU, XLA runs convolutions inside loops fast only in the layout [M, H, W, F] x [3, 3, F, G] -> [M, H, W, G]; those
+that autodiff writes are slower by a factor of 10 to 300. There, convolution and kernel gradient are therefore a pair of
+bilinear functions, each with derivatives that are calls of the two, so derivatives of any order stay in that layout.
 """
-
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -16,26 +14,28 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 BLOCK = 256 * 1024  # numbers of the input that one block of the weight gradient reads: about a megabyte, to stay in cache
 
 
-@jax.custom_vjp
 def conv3x3(x: Array, kernel: Array) -> Array:
     """Images x [M, H, W, F] and kernel [3, 3, F, G] -> [M, H, W, G]."""
+    return cpu_conv3x3(x, kernel) if jax.default_backend() == "cpu" else plain_conv3x3(x, kernel)
+
+
+def plain_conv3x3(x: Array, kernel: Array) -> Array:
+    """`conv3x3` whose derivatives are left to autodiff: best where a library has fast convolutions of every kind."""
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=LAYOUT)
 
 
 @jax.custom_vjp
+def cpu_conv3x3(x: Array, kernel: Array) -> Array:
+    """`conv3x3` with derivatives for CPUs."""
+    return plain_conv3x3(x, kernel)
+
+
+@jax.custom_vjp
 def kernel_gradient(x: Array, g: Array) -> Array:
-    """Gradient [3, 3, F, G] of conv3x3(x, kernel) with respect to the kernel, from x [M, H, W, F] and g [M, H, W, G]."""
-    return jax.lax.platform_dependent(x, g, cpu=_blocked_gradient, default=_library_gradient)
+    """Gradient [3, 3, F, G] of conv3x3(x, kernel) with respect to the kernel, from x [M, H, W, F] and g [M, H, W, G].
 
-
-def _library_gradient(x: Array, g: Array) -> Array:
-    kernel = jnp.zeros((3, 3, x.shape[-1], g.shape[-1]), x.dtype)
-    convolve = functools.partial(jax.lax.conv_general_dilated, window_strides=(1, 1), padding=((1, 1), (1, 1)))
-    return jax.linear_transpose(lambda k: convolve(x, k, dimension_numbers=LAYOUT), kernel)(g)[0]
-
-
-def _blocked_gradient(x: Array, g: Array) -> Array:
-    """A block of images at a time, as many as the cache holds."""
+    A block of images at a time, as many as the cache holds.
+    """
     examples, height, width, features = x.shape
     size = max(1, min(examples, BLOCK // (height * width * features)))
     blocks = examples // size
@@ -60,8 +60,7 @@ def _block_gradient(x: Array, g: Array) -> Array:
         shifts = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
         return jnp.tensordot(jnp.stack(shifts, -2), g, ((0, 1, 2), (0, 1, 2))).reshape(3, 3, x.shape[-1], -1)
     x, g = jnp.transpose(x, (3, 1, 2, 0)), jnp.transpose(g, (1, 2, 0, 3))
-    gradient = jax.lax.conv_general_dilated(x, g, (1, 1), ((1, 1), (1, 1)), dimension_numbers=LAYOUT)
-    return jnp.transpose(gradient, (1, 2, 0, 3))
+    return jnp.transpose(plain_conv3x3(x, g), (1, 2, 0, 3))
 
 
 def _turned(kernel: Array) -> Array:
@@ -69,11 +68,11 @@ def _turned(kernel: Array) -> Array:
     return jnp.swapaxes(jnp.flip(kernel, (0, 1)), 2, 3)
 
 
-conv3x3.defvjp(
-    lambda x, kernel: (conv3x3(x, kernel), (x, kernel)),
-    lambda kept, g: (conv3x3(g, _turned(kept[1])), kernel_gradient(kept[0], g)),
+cpu_conv3x3.defvjp(
+    lambda x, kernel: (cpu_conv3x3(x, kernel), (x, kernel)),
+    lambda kept, g: (cpu_conv3x3(g, _turned(kept[1])), kernel_gradient(kept[0], g)),
 )
 kernel_gradient.defvjp(
     lambda x, g: (kernel_gradient(x, g), (x, g)),
-    lambda kept, k: (conv3x3(kept[1], _turned(k)), conv3x3(kept[0], k)),
+    lambda kept, k: (cpu_conv3x3(kept[1], _turned(k)), cpu_conv3x3(kept[0], k)),
 )

@@ -1,0 +1,78 @@
+"""A finished run as a learner with its parameters, and its score under other conditions than it was trained for."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from oplstm_jax import build, params
+from oplstm_jax.evaluate import make_evaluate, task_keys
+from oplstm_jax.statistics import Estimate, estimate
+from oplstm_jax.types import Array, Episode, Learner, Params
+from oplstm_jax.workdir import read_config, read_result
+
+
+# Fields that configurations did not always have, with the values that say what runs did before.
+LATER_FIELDS = {"filters": 64, "image_size": None, "rotations": False, "tasks_at_once": None, "augment": {}}
+
+
+class Trained(NamedTuple):
+    """The configuration of a run (with what was changed since), the learner it makes and the parameters that fit it."""
+
+    config: dict[str, Any]
+    learner: Learner
+    params: Params
+
+
+def load_trained(workdir: str | Path, episode: Episode, **changes: Any) -> Trained:
+    """The learner of a finished run, with fields of its configuration changed: eval_passes, way, norm ...
+
+    episode: any of the kind that is to be learned, or its shapes.
+
+    Raises ValueError if the folder is no finished run or its parameters do not fit the changes.
+    """
+    config = {**LATER_FIELDS, **read_config(workdir)}
+    if read_result(workdir) is None:
+        raise ValueError(f"workdir {workdir}: no result.json: the run is not finished; give its training command again")
+    changed = {**config, **changes}
+    learner = build.build_learner(changed, changed["eval_passes"])
+    like = jax.eval_shape(learner.init, jax.random.key(0), episode)
+    try:
+        return Trained(changed, learner, params.load(Path(workdir) / "params.npz", like))
+    except ValueError as error:
+        if changed["way"] == config["way"]:
+            raise
+        reason = f"the run was trained with {config['way']} classes and its learner takes no other number"
+        raise ValueError(f"{changed['way']} classes, but {reason}") from error
+
+
+def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], Array]:
+    """Tests a finished run under changed conditions: (its result with the new score, scores of the tasks [n]).
+
+    changes: fields of the configuration; `data` (and `image_size`) may name another set, whose test classes are then
+    used at the size the run was trained with.
+
+    Raises ValueError for conditions that are impossible or that the trained parameters do not fit.
+    """
+    config, trained_on = {**LATER_FIELDS, **read_config(workdir)}, read_result(workdir) or {}
+    if changes.get("data", config["data"]) != config["data"] and "image_size" not in changes:
+        changes["image_size"] = trained_on.get("input_shape", [None])[0]
+    changed = {**config, **changes}
+    build.build_settings(changed)
+    problem, sample = build.build_problem(changed), build.build_sampler(changed, "test")
+    shapes = jax.eval_shape(sample, jax.random.key(0))
+    same = {name: config[name] for name in ("data", "image_size")}  # a learner may depend on what it was trained on
+    learner, weights = load_trained(workdir, shapes, **{**changes, **same})[1:]
+    evaluate = make_evaluate(learner, problem.score)
+    scores = np.asarray(evaluate(weights, task_keys("test", changed["test_tasks"]), sample))
+    return {**trained_on, **_conditions(changed), **_outcome(estimate(scores))}, scores
+
+
+def _conditions(config: dict[str, Any]) -> dict[str, Any]:
+    names = ("norm", "test_query", "data", "way", "shot", "eval_passes")
+    return {**{name: config[name] for name in names}, "config": config}
+
+
+def _outcome(tested: Estimate) -> dict[str, Any]:
+    return {"score": tested.mean, "interval": tested.interval, "test_tasks": tested.count}
