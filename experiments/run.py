@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,8 @@ def run_config(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
             return result
         tested = train(problem, settings, folder)
         names = ("learner", "seed", "norm", "test_query")
-        return finish(problem, tested, folder, {**{name: plain[name] for name in names}, "config": plain, **origin})
+        about = {**{name: plain[name] for name in names}, "config": plain, "peak_bytes": peak_bytes()}
+        return finish(problem, tested, folder, {**about, **origin})
     finally:
         folder.close()
 
@@ -57,6 +59,13 @@ def facts() -> dict[str, str]:
         "versions": f"python {platform.python_version()}, jax {jax.__version__}",
         "command": " ".join(["python -m", main_module.name, *sys.argv[1:]]) if main_module else "",
     }
+
+
+def peak_bytes() -> dict[str, int]:
+    """The most memory this process has held: resident on the host, and on its first device where that can say."""
+    on_device = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    host = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    return host if on_device is None else {**host, "device": on_device}
 
 
 def describe(result: dict[str, Any]) -> str:

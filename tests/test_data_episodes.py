@@ -162,3 +162,17 @@ def test_rotations_of_oblong_images_are_refused():
 def test_impossible_augmentation_is_refused(augment, message):
     with pytest.raises(ValueError, match=message):
         make_sampler(tagged_pool(), 2, 1, 1, augment=augment)
+
+
+@pytest.mark.parametrize("rotations", [False, True])
+def test_all_classes_keep_their_labels(rotations):
+    sampler = make_sampler(tagged_pool(), way=3, shot=2, query=1, rotations=rotations, all_classes=True)
+    for seed in range(20):
+        episode = sampler(jax.random.key(seed))
+        for x, y in episode:
+            classes = np.argmax(y, axis=1)
+            assert y.shape == (len(x), len(COUNTS) * (4 if rotations else 1))
+            np.testing.assert_array_equal(np.sum(y, axis=1), 1)
+            if not rotations:
+                np.testing.assert_array_equal(classes, tags(x)[0])
+        np.testing.assert_array_equal(np.unique(classes), np.unique(np.argmax(episode.support.y, axis=1)))
