@@ -28,18 +28,13 @@ def test_small_golden_case(path, capsys):
 
 
 def test_golden_cases_of_the_shared_folder(shared, capsys):
-    """Every case there is ok or says that it is not supported yet; the small ones are tested above."""
+    """All 32 cases: the small ones are tested above."""
     small = {path.name for path in SMALL}
     files = [str(path) for path in sorted((shared / "golden").glob("*.npz")) if path.name not in small]
-    compat.main(files)
+    assert compat.main(files) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(files)
-    unsupported = [line.split(" ")[0] for line in lines if line.endswith(" unsupported")]
-    assert [line for line in lines if line.split(" ")[0] not in unsupported and not line.endswith(" ok")] == []
-    assert all(name.startswith(UNSUPPORTED) for name in unsupported)
-
-
-UNSUPPORTED = ("sap_", "warp_maml_")
+    assert len(lines) == len(files) and len(lines) + len(small) >= 32
+    assert [line for line in lines if not line.endswith(" ok")] == []
 
 
 def test_load_gives_learner_and_parameters_in_float32():

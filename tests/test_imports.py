@@ -32,7 +32,7 @@ LAYERS = {
     "figures": 7,
     "trained": 8,
 }
-SHARED_BY_LEARNERS = {"rules", "features", "descent", "fast_weights"}
+SHARED_BY_LEARNERS = {"rules", "features", "descent", "fast_weights", "inner_loop"}
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "oplstm_jax").rglob("*.py"))
 
 

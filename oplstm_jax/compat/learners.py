@@ -3,17 +3,33 @@
 Widths follow from the arrays' shapes, everything else from `meta`.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from oplstm_jax.compat.networks import Arrays, Tree, Unsupported, channels_last, linear, network, sizes, stack
+from oplstm_jax.compat.networks import (
+    Arrays,
+    Tree,
+    Unsupported,
+    channels_last,
+    linear,
+    network,
+    sap_transforms,
+    sizes,
+    stack,
+    torch_kernel,
+)
 from oplstm_jax.learners.lstm import lstm, pi_lstm
 from oplstm_jax.learners.maml import maml
 from oplstm_jax.learners.op_lstm import op_lstm
 from oplstm_jax.learners.op_lstm_head import op_lstm_head
 from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.learners.rules import coordinate_lstm, full_lstm
+from oplstm_jax.learners.sap import sap
+from oplstm_jax.learners.warp_maml import warp_maml
 from oplstm_jax.nets.mlp import MLP
+from oplstm_jax.nets.sap_conv4 import SapConv4
+from oplstm_jax.nets.warp_conv4 import WarpConv4
 from oplstm_jax.types import Learner, Loss
 
 INPUTS = {
@@ -136,6 +152,32 @@ def _translate_maml(meta: dict, arrays: Arrays, loss: Loss) -> Translation:
     return Translation(learner, base.tree)
 
 
+def _translate_warp_maml(meta: dict, arrays: Arrays, loss: Loss) -> Translation:
+    base = network(meta["base"], arrays)
+    net = WarpConv4(base.net.filters, base.net.outputs, base.net.norm, base.net.blocks)
+    learner = warp_maml(net, loss, meta["T"], meta["inner_lr"], meta.get("grad_clip"))
+
+    def tree(a: Arrays) -> dict:
+        kernels = {f"warp_{i}": torch_kernel(a[f"transform.{2 * i - 2}"]) for i in range(1, net.blocks)}
+        warps = {name: {"kernel": k, "bias": a[f"transform.{2 * i + 1}"]} for i, (name, k) in enumerate(kernels.items())}
+        return {**base.tree(a), **warps}
+
+    return Translation(learner, tree)
+
+
+def _translate_sap(meta: dict, arrays: Arrays, loss: Loss) -> Translation:
+    base = network(meta["base"], arrays)
+    net = SapConv4(base.net.filters, base.net.outputs, base.net.norm, base.net.blocks)
+    learner = sap(net, loss, meta["T"], meta["inner_lr"], meta.get("grad_clip"))
+
+    def tree(a: Arrays) -> dict:
+        transforms = (a[f"transform.{i}"] for i in itertools.count())
+        strengths = (a[f"alfa.{i}"] for i in itertools.count())
+        return {**base.tree(a), **sap_transforms(transforms, strengths, net.blocks)}
+
+    return Translation(learner, tree)
+
+
 def _translate_protonet(meta: dict, arrays: Arrays, loss: Loss) -> Translation:
     base = network(meta["base"], arrays, head=False)
     return Translation(protonet(base.net), lambda a: {"features": base.tree(a)})
@@ -148,6 +190,8 @@ TRANSLATORS: dict[str, Callable[[dict, Arrays, Loss], Translation]] = {
     "op_lstm_head": _translate_op_lstm_head,
     "maml": _translate_maml,
     "protonet": _translate_protonet,
+    "sap": _translate_sap,
+    "warp_maml": _translate_warp_maml,
 }
 
 

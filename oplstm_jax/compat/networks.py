@@ -4,7 +4,7 @@ Linear weights are [out, in] there and kernels [in, out] here, convolutions [out
 features leave a convolutional network in the order (C, H, W) there and (H, W, C) here. Sizes follow from the arrays.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -99,7 +99,31 @@ def _count(arrays: Arrays, pattern: str, first: int) -> int:
 
 
 def _convolution(arrays: Arrays, name: str) -> dict:
-    return {"kernel": arrays[f"{name}.weight"].transpose(2, 3, 1, 0), "bias": arrays[f"{name}.bias"]}
+    return {"kernel": torch_kernel(arrays[f"{name}.weight"]), "bias": arrays[f"{name}.bias"]}
+
+
+def torch_kernel(weight: np.ndarray) -> np.ndarray:
+    """A convolution weight [out, in, h, w] as our kernel [h, w, in, out]; also for fewer or no spatial dimensions."""
+    return weight.transpose(*range(2, weight.ndim), 1, 0)
+
+
+def sap_transforms(transforms: Iterator[np.ndarray], strengths: Iterator[np.ndarray], blocks: int) -> dict:
+    """The transforms and strengths of SAP, which the original keeps in two lists, by the names of `SapConv4`."""
+    tree = {}
+    for block in ("input", *range(blocks)):
+        tree[f"map_{block}"] = part = _sap_kernels(transforms)
+        part["conv_strengths"] = next(strengths)
+        if block != "input":
+            pair, out = torch_kernel(next(transforms)), next(transforms)
+            tree[f"scale_{block}"] = {"pair_scale": pair.reshape(pair.shape[-2:]), "out_scale": out}
+            tree[f"scale_{block}"]["strengths"] = next(strengths)
+        part |= {"scalar": next(transforms), "vector": next(transforms), "bias_strengths": next(strengths)}
+    return {**tree, "logits": {"matrix": next(transforms), "shift": next(transforms), "strength": next(strengths)}}
+
+
+def _sap_kernels(transforms: Iterator[np.ndarray]) -> dict:
+    point, full, u, s, v = (torch_kernel(next(transforms)) for _ in range(5))
+    return {"point": point[0, 0], "full": full, "u": u[:, 0], "s": s[0], "v": v[:, 0]}
 
 
 def _norm(arrays: Arrays, name: str) -> dict:

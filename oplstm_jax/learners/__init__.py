@@ -15,9 +15,14 @@ from oplstm_jax.learners.op_lstm import op_lstm
 from oplstm_jax.learners.op_lstm_head import op_lstm_head
 from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.learners.rules import coordinate_lstm, full_lstm
+from oplstm_jax.learners.sap import sap
 from oplstm_jax.learners.scratch import scratch
+from oplstm_jax.learners.warp_maml import warp_maml
 from oplstm_jax.losses import cross_entropy
+from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
+from oplstm_jax.nets.sap_conv4 import TRANSFORMS, SapConv4
+from oplstm_jax.nets.warp_conv4 import WARP_STARTS, WarpConv4
 from oplstm_jax.types import Learner, Loss
 
 # The list of names for all time.
@@ -61,6 +66,18 @@ def _make_maml(base, loss, passes, inner_lr, second_order=True, clip=None):
     return maml(_needed(base, "maml"), loss, passes, inner_lr, second_order, clip)
 
 
+def _make_sap(base, loss, passes, inner_lr, clip=10.0, transforms=TRANSFORMS):
+    base = _conv4(base, "sap")
+    return sap(SapConv4(base.filters, base.outputs, base.norm, base.blocks, tuple(transforms)), loss, passes, inner_lr, clip)
+
+
+def _make_warp_maml(base, loss, passes, inner_lr, clip=None, warp_start="identity"):
+    base = _conv4(base, "warp_maml")
+    if warp_start not in WARP_STARTS:
+        raise ValueError(f"unknown warp_start {warp_start!r}: expected one of {', '.join(WARP_STARTS)}")
+    return warp_maml(WarpConv4(base.filters, base.outputs, base.norm, base.blocks, warp_start), loss, passes, inner_lr, clip)
+
+
 def _make_protonet(base, loss, passes, loss_scale=True):
     _check_classifies("protonet", loss)
     return protonet(_features(base, "protonet"), loss_scale)
@@ -88,6 +105,12 @@ def _features(base, name):
     return _needed(base, name).clone(outputs=None)
 
 
+def _conv4(base, name):
+    if not isinstance(_needed(base, name), Conv4):
+        raise ValueError(f"learner {name} is defined on Conv-4: expected base 'conv4'")
+    return base
+
+
 def _needed(base, name):
     if base is None:
         raise ValueError(f"learner {name} needs a base-learner: base is 'none', expected a network such as 'mlp'")
@@ -101,6 +124,8 @@ FACTORIES: dict[str, Callable[..., Learner]] = {
     "op_lstm_head": _make_op_lstm_head,
     "maml": _make_maml,
     "protonet": _make_protonet,
+    "sap": _make_sap,
+    "warp_maml": _make_warp_maml,
     "finetune": _make_finetune,
     "scratch": _make_scratch,
     "random": _make_random,

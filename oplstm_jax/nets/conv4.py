@@ -1,5 +1,7 @@
 """Conv-4, the convolutional base-learner of few-shot image classification (SPEC §0)."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -26,28 +28,35 @@ class Conv4(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        _check(x, self.blocks)
+        check_images(x, self.blocks)
         for block in range(self.blocks):
             x = Conv3x3(self.filters, name=f"conv_{block}")(x)
             x = jax.nn.relu(Norm(self.norm, name=f"norm_{block}")(x, max_pool))  # the ReLU commutes with the maximum
         x = x.reshape(x.shape[0], -1)
-        if self.outputs is None:
-            return x
-        bias_init = fan_in_bias(x.shape[-1])
-        return nn.Dense(self.outputs, kernel_init=fan_in_kernel, bias_init=bias_init, name="out")(x)
+        return x if self.outputs is None else output_layer(self.outputs, x.shape[-1])(x)
+
+
+def output_layer(outputs: int, features: int) -> nn.Dense:
+    """The linear layer `out` at the end of a network, from features [M, features] to outputs [M, outputs]."""
+    return nn.Dense(outputs, kernel_init=fan_in_kernel, bias_init=fan_in_bias(features), name="out")
 
 
 class Conv3x3(nn.Module):
-    """3x3 convolution, stride 1, padding 1, of x [M, H, W, F]: [M, H, W, filters]. Parameters: kernel and bias."""
+    """3x3 convolution, stride 1, padding 1, of x [M, H, W, F]: [M, H, W, filters]. Parameters: kernel and bias.
+
+    `change`, if given, is applied to the kernel [3, 3, F, filters] before it is used.
+    """
 
     filters: int
+    kernel_init: Callable[..., Array] = fan_in_kernel
+    bias_init: Callable[..., Array] | None = None
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, change: Callable[[Array], Array] | None = None) -> Array:
         features = x.shape[-1]
-        kernel = self.param("kernel", fan_in_kernel, (3, 3, features, self.filters))
-        bias = self.param("bias", fan_in_bias(9 * features), (self.filters,))
-        return conv3x3(x, kernel) + bias[None, None, None]
+        kernel = self.param("kernel", self.kernel_init, (3, 3, features, self.filters))
+        bias = self.param("bias", self.bias_init or fan_in_bias(9 * features), (self.filters,))
+        return conv3x3(x, change(kernel) if change else kernel) + bias[None, None, None]
 
 
 def max_pool(x: Array) -> Array:
@@ -61,7 +70,8 @@ def max_pool(x: Array) -> Array:
     return jnp.maximum(rows[:, :, :, 0], rows[:, :, :, 1])
 
 
-def _check(x: Array, blocks: int) -> None:
+def check_images(x: Array, blocks: int) -> None:
+    """Raises ValueError for arrays that are no images [M, H, W, channels], or too small for so many poolings."""
     if x.ndim != 4:
         raise ValueError(f"Conv4 reads images [M, H, W, channels], not an array of shape {x.shape}")
     if min(x.shape[1:3]) < 2**blocks:

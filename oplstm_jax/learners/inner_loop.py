@@ -1,0 +1,68 @@
+"""Learning a task by gradient steps on its support loss, shared by MAML, SAP and Warp-MAML.
+
+What adapts is chosen by the path of a parameter, such as `conv_1/kernel`; gradients of the others are never computed.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from oplstm_jax.nets.norm import apply_query, apply_support
+from oplstm_jax.types import Array, Fast, Info, Loss, Params, Split
+
+
+class InnerLoop(NamedTuple):
+    """How a network learns a task.
+
+    net: maps x [M, ...] to outputs [M, C]. loss: of the support set. inner_lr: size of a step.
+    second_order: False makes the inner gradients constants of the meta-gradient.
+    clip: bound on every entry of the inner gradients (second-order gradients pass through it), None for no bound.
+    adapted: path of a parameter -> whether it adapts.
+    """
+
+    net: nn.Module
+    loss: Loss
+    inner_lr: float
+    second_order: bool
+    clip: float | None
+    adapted: Callable[[str], bool]
+
+
+def check_passes(passes: int) -> None:
+    """Raises ValueError for a negative number of passes."""
+    if passes < 0:
+        raise ValueError(f"passes {passes}: expected 0 or more")
+
+
+def inner_step(loop: InnerLoop, weights: Params, support: Split) -> tuple[Params, Info]:
+    """One gradient step: (weights, info of this pass: loss and outputs [M, C] before it, updates as applied)."""
+
+    def support_loss(weights: Params):
+        outputs, _ = apply_support(loop.net, weights, support.x)
+        return loop.loss(outputs, support.y), outputs
+
+    def update(path, grad: Array) -> Array:
+        if not loop.adapted(jax.tree_util.keystr(path, simple=True, separator="/")):
+            return jnp.zeros_like(grad)
+        if not loop.second_order:
+            grad = jax.lax.stop_gradient(grad)
+        return -loop.inner_lr * (grad if loop.clip is None else jnp.clip(grad, -loop.clip, loop.clip))
+
+    (value, outputs), grads = jax.value_and_grad(support_loss, has_aux=True)(weights)
+    updates = jax.tree_util.tree_map_with_path(update, grads)
+    return jax.tree.map(jnp.add, weights, updates), {"loss": value, "outputs": outputs, "updates": updates}
+
+
+def inner_steps(loop: InnerLoop, weights: Params, support: Split, passes: int) -> tuple[Fast, Info]:
+    """`passes` steps from `weights`: what `inner_predict` needs, and info of every pass stacked along T."""
+    weights, info = jax.lax.scan(lambda w, _: inner_step(loop, w, support), weights, length=passes)
+    _, stats = apply_support(loop.net, weights, support.x)
+    return {"weights": weights, "stats": stats}, info
+
+
+def inner_predict(loop: InnerLoop, fast: Fast, x: Array) -> Array:
+    """Outputs [Q, C] of query inputs x [Q, ...] after `inner_steps`."""
+    return apply_query(loop.net, fast["weights"], fast["stats"], x)

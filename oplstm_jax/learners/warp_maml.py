@@ -1,0 +1,61 @@
+"""Warp-MAML: MAML on a network whose warp layers shape the gradients and stay (Flennerhag et al. 2020; SPEC §4)."""
+
+import jax
+import jax.numpy as jnp
+
+from oplstm_jax.learners.inner_loop import InnerLoop, check_passes, inner_predict, inner_step, inner_steps
+from oplstm_jax.nets.norm import apply_query, apply_support
+from oplstm_jax.nets.warp_conv4 import WarpConv4
+from oplstm_jax.types import Episode, Learner, Loss, Params, Split
+
+
+def warp_maml(net: WarpConv4, loss: Loss, passes: int, inner_lr: float, clip: float | None = None) -> Learner:
+    """Makes the learner.
+
+    net: with `outputs` set; all of it adapts but block 0 (`conv_0`, `norm_0`) and the warp layers.
+    passes: T, inner gradient steps, second order. inner_lr, clip: see `InnerLoop`.
+
+    The objective is the sum over t = 1..T of the query loss after t steps. In the t-th, warp layers have a gradient
+    through step t and the query pass only; in earlier steps they are constants. Its outputs are those after step T.
+
+    params: those of the network. info per pass: as of MAML.
+    """
+    check_passes(passes)
+    loop = InnerLoop(net, loss, inner_lr, second_order=True, clip=clip, adapted=_adapts)
+
+    def init(key, episode: Episode):
+        return net.init(key, episode.support.x)["params"]
+
+    def adapt(params: Params, support: Split, *, key=None):
+        return inner_steps(loop, params, support, passes)
+
+    def predict(params, fast, x):
+        return inner_predict(loop, fast, x)
+
+    def objective(params: Params, episode: Episode, *, key=None):
+        def one_pass(before, _):
+            after, _ = inner_step(loop, {**before, **_warps(params)}, episode.support)
+            outputs = query_outputs(after, episode)
+            constant, _ = inner_step(loop, before, episode.support)
+            return constant, (loss(outputs, episode.query.y), outputs)
+
+        if passes == 0:
+            outputs = query_outputs(params, episode)
+            return loss(outputs, episode.query.y), outputs
+        start = {**params, **jax.lax.stop_gradient(_warps(params))}
+        _, (losses, outputs) = jax.lax.scan(one_pass, start, length=passes)
+        return jnp.sum(losses), outputs[-1]
+
+    def query_outputs(weights: Params, episode: Episode):
+        _, stats = apply_support(net, weights, episode.support.x)
+        return apply_query(net, weights, stats, episode.query.x)
+
+    return Learner(init, adapt, predict, objective)
+
+
+def _adapts(path: str) -> bool:
+    return path.split("/")[0] not in ("conv_0", "norm_0") and not path.startswith("warp_")
+
+
+def _warps(params: Params) -> Params:
+    return {name: value for name, value in params.items() if name.startswith("warp_")}
