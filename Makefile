@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml
 # The sine comparison and a comparison on built-in glyphs at a reduced budget: tables, curves, pictures.
 demo: env
 	@$(BIN)/python -m experiments.reproduce sine --shots=10 --seeds=0 --fraction=0.1 --workers=2 --workdir=$(WORKDIR)/sine
-	@$(BIN)/python -m experiments.reproduce glyphs --seeds=0 --fraction=0.015 --workers=2 --workdir=$(WORKDIR)/glyphs
+	@$(BIN)/python -m experiments.reproduce glyphs --seeds=0 --fraction=0.1 --workers=2 --workdir=$(WORKDIR)/glyphs
 
 test: env
 	@$(BIN)/python -m pytest -q -n 2

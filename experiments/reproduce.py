@@ -1,7 +1,8 @@
 """Trains every cell of a table of the paper and writes the table beside the published numbers.
 
-    python -m experiments.reproduce sine|omniglot|omniglot_conv4|glyphs --workdir=runs/sine [--seeds=0,1,2] [--fraction=0.1]
-        [--learners=op_lstm,maml] [--shots=5,10] [--workers=2] [--data=PACK.npz]
+    python -m experiments.reproduce sine|omniglot|omniglot_conv4|glyphs --workdir=runs/sine [--seeds=0,1,2]
+        [--fraction=0.1] [--learners=op_lstm,maml] [--shots=5,10] [--workers=2] [--data=PACK.npz]
+    python -m experiments.reproduce within|cross --data=mini,cub --workdir=runs/natural [...]
 
 Finished cells are skipped and interrupted ones resumed; several processes may share a workdir, and --workers starts
 them. Folders of runs made elsewhere can be copied in; --notrain writes the report alone. The workdir ends up
@@ -10,21 +11,21 @@ holding a folder per run, table.md, table.json and the figures.
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import cli, table_figures
-from experiments.configs import glyphs, omniglot, omniglot_conv4, sine
+from experiments import cli
 from experiments.run import describe, run_config
+from experiments.tables import TABLES, Part, Table, Test, make_table
 from oplstm_jax import build, figures, report
-from oplstm_jax.published import OMNIGLOT, SINE, Published
 from oplstm_jax.trained import score_trained
 from oplstm_jax.workdir import InUse, read_metrics, read_result, write_text
 
@@ -32,54 +33,10 @@ flags.DEFINE_string("workdir", None, "Folder of the table; made if it is not the
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of each cell.")
 flags.DEFINE_list("learners", None, "Only these learners.")
 flags.DEFINE_list("shots", None, "Only these numbers of shots.")
-flags.DEFINE_string("data", None, "Other data than the configuration's: a prepared set, an .npz pack or a folder.")
+flags.DEFINE_list("data", [], "Other data than the configuration's: a prepared set, an .npz pack or a folder; two for cross.")
 flags.DEFINE_integer("workers", 1, "Processes that share the work; the others write worker<N>.log in the workdir.")
 flags.DEFINE_bool("train", True, "--notrain only writes the report of what is finished, also after merging workdirs.")
 flags.DEFINE_float("fraction", 1.0, "Fraction of the authors' training tasks.")
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """One table: which learners at which shots, from which configuration file, and a figure of its own.
-
-    as_published: the runs are tested once more, with k queries per class, as the paper's were.
-    """
-
-    title: str
-    get_config: Callable[[str], ConfigDict]
-    learners: tuple[str, ...]
-    shots: tuple[int, ...]
-    published: dict[tuple[str, int], Published]
-    draw: Callable[[Path, list[report.Cell]], None]
-    as_published: bool = False
-
-
-TABLES = {
-    "sine": Table(
-        "Few-shot sine regression", sine.get_config, tuple(sine.LEARNERS), (5, 10, 20), SINE, table_figures.waves
-    ),
-    "omniglot": Table(
-        "5-way Omniglot, fully connected base-learner",
-        omniglot.get_config,
-        tuple(omniglot.LEARNERS),
-        (1, 5),
-        OMNIGLOT,
-        table_figures.episodes,
-        as_published=True,
-    ),
-    "omniglot_conv4": Table(
-        "5-way Omniglot, Conv-4",
-        omniglot_conv4.get_config,
-        ("op_lstm_head", "protonet"),
-        (1,),
-        {},
-        table_figures.episodes,
-        as_published=True,
-    ),
-    "glyphs": Table(
-        "5-way glyphs, a small Conv-4", glyphs.get_config, ("protonet", "op_lstm_head", "pi_lstm"), (1,), {}, table_figures.episodes
-    ),
-}
 
 
 def main() -> None:
@@ -88,12 +45,11 @@ def main() -> None:
     if not 0 < fraction <= 1:
         raise ValueError(f"flag --fraction is {fraction}: expected above 0 and at most 1")
     seeds = tuple(cli.integers("seeds"))
-    cells = [_cell(table, root, learner, shot, seeds) for learner in table.learners for shot in table.shots]
     if flags.FLAGS.train:
         _train(root, list(_runs(table, seeds, fraction)))
     elif not root.is_dir():
         raise ValueError(f"workdir {root}: no such folder")
-    text = write_report(table, root, cells, fraction)
+    text = write_report(table, root, seeds, fraction)
     names = ("table.md", "table.json", "learning_curves.png", "fitted_waves.png", "episodes.png")
     print(f"\n{text}\nwritten: " + " ".join(str(root / name) for name in names if (root / name).exists()))
 
@@ -130,26 +86,53 @@ def _other_workers(root: Path, count: int) -> Iterator[list[subprocess.Popen]]:
             other.wait()
 
 
-def write_report(table: Table, root: Path, cells: list[report.Cell], fraction: float) -> str:
+def write_report(table: Table, root: Path, seeds: tuple[int, ...], fraction: float) -> str:
     """Writes table.md, table.json and the figures of what is finished; returns the Markdown."""
-    rows = [report.summarise(cell) for cell in (*cells, *_as_published(table, cells))]
+    cells = list(_cells(table, root, seeds))
+    rows = [report.summarise(_tested(cell, test)) for cell, test in cells]
     title = table.title if fraction == 1 else f"{table.title}, {fraction:g} of the authors' training tasks"
-    text = report.markdown(title, rows)
+    config = json.loads(table.parts[0].get_config(table.learners[0]).to_json_best_effort())
+    problem = build.build_problem({**config, "data": table.parts[0].data or config["data"]})
+    text = report.markdown(title, rows, problem.metric)
     write_text(root / "table.md", text)
     write_text(root / "table.json", json.dumps({"title": title, "fraction": fraction, "cells": rows}, indent=1) + "\n")
-    problem = build.build_problem(json.loads(table.get_config(table.learners[0]).to_json_best_effort()))
-    panels = {
-        f"{shot}-shot": {c.learner: [read_metrics(f) for f in c.folders.values()] for c in cells if c.shot == shot}
-        for shot in table.shots
-    }
+    panels: dict[str, dict[str, list]] = {}
+    runs = [(cell, part) for part in table.parts for cell, test in cells if test is part.tests[0]]
+    for cell, part in runs:
+        panel = panels.setdefault(f"{cell.shot}-shot" + (f", {part.name}" if part.name else ""), {})
+        panel[cell.learner] = [read_metrics(folder) for folder in cell.folders.values()]
     figures.learning_curves(root / "learning_curves.png", panels, problem.metric, problem.chance)
-    table.draw(root, cells)
+    table.draw(root, [cell for cell, _ in runs])
     return text
+
+
+def _cells(table: Table, root: Path, seeds: tuple[int, ...]) -> Iterator[tuple[report.Cell, Test]]:
+    """Every cell of the table, with the folders of its runs, and how it is tested."""
+    for part in table.parts:
+        for test in part.tests:
+            for learner in table.learners:
+                for shot in table.shots:
+                    folders = {seed: root / _folder(part, learner, shot, seed) for seed in seeds}
+                    yield report.Cell(learner, shot, folders, test.published.get((learner, shot)), test.label), test
+
+
+def _tested(cell: report.Cell, test: Test) -> report.Cell:
+    """The cell with the folders of its tests, after making those that are missing."""
+    if not test.folder:
+        return cell
+    folders = {seed: folder / test.folder for seed, folder in cell.folders.items()}
+    for run, folder in zip(cell.folders.values(), folders.values(), strict=True):
+        if read_result(folder) is None and read_result(run) is not None:
+            result, scores = score_trained(run, **test.changes(cell.shot))
+            folder.mkdir(exist_ok=True)
+            np.save(folder / "test_scores.npy", scores)
+            write_text(folder / "result.json", json.dumps(result, indent=1, sort_keys=True) + "\n")
+    return cell._replace(folders=folders)
 
 
 def _table(name: str) -> Table:
     """The table, narrowed to the learners and shots asked for."""
-    table = TABLES[name]
+    table = make_table(name, tuple(flags.FLAGS.data))
     learners = tuple(flags.FLAGS.learners or table.learners)
     shots = tuple(cli.integers("shots")) if flags.FLAGS.shots else table.shots
     for learner in learners:
@@ -162,39 +145,17 @@ def _table(name: str) -> Table:
 
 def _runs(table: Table, seeds: tuple[int, ...], fraction: float) -> Iterator[tuple[str, ConfigDict]]:
     """(folder, configuration) of every run, seed by seed so that a partial table has all of its cells."""
-    for seed in seeds:
-        for shot in table.shots:
-            for learner in table.learners:
-                config = table.get_config(f"{learner},shot={shot},seed={seed}")
-                config.data = flags.FLAGS.data or config.data
-                config.train_tasks = max(1, round(config.train_tasks * fraction))
-                config.validate_every = min(config.validate_every, -(-config.train_tasks // 4))
-                config.log_every = min(config.log_every, config.validate_every)
-                yield _folder(learner, shot, seed), config
+    for seed, part, shot, learner in itertools.product(seeds, table.parts, table.shots, table.learners):
+        config = part.get_config(f"{learner},shot={shot},seed={seed}")
+        config.data = part.data or config.data
+        config.train_tasks = max(1, round(config.train_tasks * fraction))
+        config.validate_every = min(config.validate_every, -(-config.train_tasks // 4))
+        config.log_every = min(config.log_every, config.validate_every)
+        yield _folder(part, learner, shot, seed), config
 
 
-def _cell(table: Table, root: Path, learner: str, shot: int, seeds: tuple[int, ...]) -> report.Cell:
-    folders = {seed: root / _folder(learner, shot, seed) for seed in seeds}
-    if table.as_published:
-        return report.Cell(learner, shot, folders, None, "15 queries")
-    return report.Cell(learner, shot, folders, table.published.get((learner, shot)))
-
-
-def _as_published(table: Table, cells: list[report.Cell]) -> Iterator[report.Cell]:
-    """The same runs tested with k queries per class, where the table asks for it; results lie in the runs' folders."""
-    for cell in cells if table.as_published else ():
-        folders = {seed: folder / f"{cell.shot}_queries" for seed, folder in cell.folders.items()}
-        for folder in folders.values():
-            if read_result(folder) is None and read_result(folder.parent) is not None:
-                folder.mkdir(exist_ok=True)
-                result, scores = score_trained(folder.parent, test_query=cell.shot)
-                np.save(folder / "test_scores.npy", scores)
-                write_text(folder / "result.json", json.dumps(result, indent=1, sort_keys=True) + "\n")
-        yield cell._replace(folders=folders, protocol="k queries", published=table.published.get((cell.learner, cell.shot)))
-
-
-def _folder(learner: str, shot: int, seed: int) -> str:
-    return f"{learner}-{shot}shot-seed{seed}"
+def _folder(part: Part, learner: str, shot: int, seed: int) -> str:
+    return str(Path(part.name) / f"{learner}-{shot}shot-seed{seed}")
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ def task_keys(split: str, count: int) -> Array:
     return jax.vmap(functools.partial(jax.random.fold_in, list_key))(np.arange(count))
 
 
-def make_evaluate(learner: Learner, score: Loss, batch: int = 25) -> Callable[[Params, Array, Sampler], Array]:
-    """A jitted (params, task keys [n], sample) -> scores [n]; at most `batch` tasks are in memory at a time."""
+def make_evaluate(
+    learner: Learner, score: Loss, tasks_at_once: int | None = None
+) -> Callable[[Params, Array, Sampler], Array]:
+    """A jitted (params, task keys [n], sample) -> scores [n]; at most so many tasks (None: 25) are in memory at a time."""
 
     def one_task(params: Params, sample: Sampler, key: Array) -> Array:
         sample_key, learner_key = jax.random.split(key)
@@ -30,6 +32,6 @@ def make_evaluate(learner: Learner, score: Loss, batch: int = 25) -> Callable[[P
 
     @jax.jit
     def evaluate(params: Params, keys: Array, sample: Sampler) -> Array:
-        return jax.lax.map(functools.partial(one_task, params, sample), keys, batch_size=batch)
+        return jax.lax.map(functools.partial(one_task, params, sample), keys, batch_size=tasks_at_once or 25)
 
     return evaluate

@@ -80,7 +80,7 @@ def _seed_row(run: Run) -> dict[str, Any]:
     return {"score": task.mean, "interval": task.interval, **{name: run.result[name] for name in names}}
 
 
-def markdown(title: str, rows: Iterable[dict[str, Any]], notes: Iterable[str] = ()) -> str:
+def markdown(title: str, rows: Iterable[dict[str, Any]], metric: str, notes: Iterable[str] = ()) -> str:
     """The table: a line per learner, per shot and protocol our value with both intervals beside the published one."""
     rows = list(rows)
     learners = list(dict.fromkeys(row["learner"] for row in rows))
@@ -92,7 +92,7 @@ def markdown(title: str, rows: Iterable[dict[str, Any]], notes: Iterable[str] = 
     for learner in learners:
         texts = []
         for column in columns:
-            texts += _cell_texts(cells.get((learner, *column)))[: 1 + (column in compared)]
+            texts += _cell_texts(cells.get((learner, *column)), metric)[: 1 + (column in compared)]
         lines.append(f"| {LABELS[learner]} | {' | '.join(texts)} |")
     return "\n".join([*lines, "", *(f"{note}  " for note in [*_facts(rows), *notes])]).rstrip() + "\n"
 
@@ -101,16 +101,16 @@ def _head(shot: int, protocol: str) -> str:
     return f"{shot}-shot, {protocol}" if protocol else f"{shot}-shot"
 
 
-def _cell_texts(row: dict[str, Any] | None) -> tuple[str, str]:
+def _cell_texts(row: dict[str, Any] | None, metric: str) -> tuple[str, str]:
     if row is None:
         return "–", "–"
     published = row["published"]
-    theirs = "–" if published is None else _value(published["mean"], published["interval"], row.get("metric", "mse"))
+    theirs = "–" if published is None else _value(published["mean"], published["interval"], metric)
     if not row["seeds"]:
         return "missing", theirs
-    ours = _value(row["over_tasks"]["mean"], row["over_tasks"]["interval"], row["metric"])
+    ours = _value(row["over_tasks"]["mean"], row["over_tasks"]["interval"], metric)
     across = row["over_seeds"]["interval"]
-    seeds = "one seed" if across is None else f"{_number(across, row['metric'])} over seeds"
+    seeds = "one seed" if across is None else f"{_number(across, metric)} over seeds"
     missing = f", {len(row['missing_seeds'])} missing" if row["missing_seeds"] else ""
     return f"**{ours}** ({seeds}{missing})", theirs
 

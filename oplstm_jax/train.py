@@ -68,7 +68,7 @@ def train(problem: Problem, settings: Settings, workdir: Workdir) -> Tested:
         params = checkpoints.restore_best(saved)["state"].params
     finally:
         checkpoints.close()
-    evaluate = make_evaluate(problem.eval_learner, problem.score)
+    evaluate = make_evaluate(problem.eval_learner, problem.score, settings.tasks_at_once)
     scores = np.asarray(evaluate(params, task_keys("test", settings.test_tasks), problem.sampler("test")))
     input_shape = jax.eval_shape(sample, shape_key).support.x.shape[1:]
     return Tested(params, scores, estimate(scores), best, validation, seconds, input_shape)
@@ -78,7 +78,7 @@ def _run(problem: Problem, settings: Settings, workdir: Workdir, checkpoints: Ch
     """The loop itself, from the saved state to the last step; returns the training seconds of this and earlier runs."""
     state, before = saved["state"], float(saved["seconds"])
     total, validate_every = settings.steps(settings.train_tasks), settings.steps(settings.validate_every)
-    evaluate = make_evaluate(problem.eval_learner, problem.score)
+    evaluate = make_evaluate(problem.eval_learner, problem.score, settings.tasks_at_once)
     evaluate = functools.partial(evaluate, sample=problem.sampler("validation"))
     state, _ = chunk(state, steps=0)  # compiles, so that rates are those of the work itself
     progress, began, last_save = Progress(total * settings.meta_batch), time.monotonic(), time.monotonic()

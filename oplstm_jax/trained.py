@@ -59,14 +59,14 @@ def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], 
     if changes.get("data", config["data"]) != config["data"] and "image_size" not in changes:
         changes["image_size"] = trained_on.get("input_shape", [None])[0]
     changed = {**config, **changes}
-    build.build_settings(changed)
+    settings = build.build_settings(changed)
     problem, sample = build.build_problem(changed), build.build_sampler(changed, "test")
     shapes = jax.eval_shape(sample, jax.random.key(0))
     if trained_on and (found := list(shapes.support.x.shape[1:])) != trained_on["input_shape"]:
         raise ValueError(f"{changed['data']}: inputs are {found}, but the run was trained on {trained_on['input_shape']}")
     same = {name: config[name] for name in ("data", "image_size")}  # a learner may depend on what it was trained on
     learner, weights = load_trained(workdir, shapes, **{**changes, **same})[1:]
-    evaluate = make_evaluate(learner, problem.score)
+    evaluate = make_evaluate(learner, problem.score, settings.tasks_at_once)
     scores = np.asarray(evaluate(weights, task_keys("test", changed["test_tasks"]), sample))
     return {**trained_on, **_conditions(changed), **_outcome(estimate(scores))}, scores
 

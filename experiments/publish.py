@@ -1,0 +1,54 @@
+"""Copies the finished runs of a table into a folder to be kept, and the table into the README.
+
+    python -m experiments.publish --workdir=runs/sine --to=results/sine [--readme=README.md] [--largest_params=200000]
+
+Of each run go its configuration, metrics, results and scores, and its parameters unless they are too large. In the
+README the table replaces what stands between <!-- RESULTS/table.md --> and <!-- end -->.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+from absl import flags
+
+from experiments import cli
+from oplstm_jax.workdir import read_result, write_text
+
+flags.DEFINE_string("workdir", None, "Folder of the table.")
+flags.DEFINE_string("to", None, "Folder to be kept; made if it is not there, runs that are there stay.")
+flags.DEFINE_string("readme", "README.md", "Text in which the table stands.")
+flags.DEFINE_integer("largest_params", 200_000, "Bytes up to which params.npz is copied too.")
+
+OF_TABLE = ("table.md", "table.json", "learning_curves.png", "fitted_waves.png", "episodes.png")
+OF_RUN = ("config.json", "metrics.jsonl", "result.json", "test_scores.npy", "params.npz")
+
+
+def main() -> None:
+    root, target = Path(cli.required("workdir")), Path(cli.required("to"))
+    runs = [file.parent for file in sorted(root.rglob("result.json")) if read_result(file.parent)]
+    if not runs or not (root / "table.md").exists():
+        raise ValueError(f"workdir {root}: expected table.md and finished runs, as experiments.reproduce leaves them")
+    for run in runs:
+        _copy(run, target / "runs" / run.relative_to(root), OF_RUN)
+    _copy(root, target, OF_TABLE)
+    readme = Path(flags.FLAGS.readme)
+    text = readme.read_text() if readme.exists() else ""
+    start = f"<!-- {target.as_posix()}/table.md -->"
+    block = re.compile(f"{re.escape(start)}\n.*?<!-- end -->", re.DOTALL)
+    table = (root / "table.md").read_text()
+    if block.search(text):
+        write_text(readme, block.sub(lambda _: f"{start}\n{table}<!-- end -->", text))
+    print(f"{len(runs)} results -> {target}" + ("" if block.search(text) else f"; {readme} has no {start}"))
+
+
+def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for file in (source / name for name in names):
+        too_large = file.name == "params.npz" and file.exists() and file.stat().st_size > flags.FLAGS.largest_params
+        if file.exists() and not too_large:
+            shutil.copyfile(file, target / file.name)
+
+
+if __name__ == "__main__":
+    cli.run(main)
