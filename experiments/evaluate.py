@@ -14,8 +14,8 @@ from absl import flags
 
 from experiments import cli
 from experiments.run import describe, facts
+from oplstm_jax.files import write_text
 from oplstm_jax.trained import score_trained
-from oplstm_jax.workdir import write_text
 
 flags.DEFINE_string("workdir", None, "Folder of a finished training run.")
 flags.DEFINE_string("json", None, "Also write the result to this file.")

@@ -20,9 +20,10 @@ from oplstm_jax import figures
 from oplstm_jax.data.decode import decode
 from oplstm_jax.data.sources.build import image_paths
 from oplstm_jax.data.sources.folder import class_images, find_classes
+from oplstm_jax.files import write_text
 from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Episode, Split
-from oplstm_jax.workdir import read_result, write_text
+from oplstm_jax.workdir import read_result
 
 flags.DEFINE_string("workdir", None, "Folder of a finished training run on images.")
 flags.DEFINE_string("support", None, "Folder with a sub-folder of example images per class.")

@@ -13,7 +13,8 @@ from pathlib import Path
 from absl import flags
 
 from experiments import cli
-from oplstm_jax.workdir import read_result, write_text
+from oplstm_jax.files import write_text
+from oplstm_jax.workdir import read_result
 
 flags.DEFINE_string("workdir", None, "Folder of the table.")
 flags.DEFINE_string("to", None, "Folder to be kept; made if it is not there, runs that are there stay.")

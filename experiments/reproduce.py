@@ -26,8 +26,9 @@ from experiments import cli
 from experiments.run import describe, run_config
 from experiments.tables import TABLES, Part, Table, Test, make_table
 from oplstm_jax import build, figures, report
+from oplstm_jax.files import write_text
 from oplstm_jax.trained import score_trained
-from oplstm_jax.workdir import InUse, read_metrics, read_result, write_text
+from oplstm_jax.workdir import InUse, read_metrics, read_result
 
 flags.DEFINE_string("workdir", None, "Folder of the table; made if it is not there.")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of each cell.")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from oplstm_jax.files import atomic
 from oplstm_jax.report import LABELS
 from oplstm_jax.types import Array, Split
 
@@ -95,7 +96,6 @@ def _finish(figure, axes, path: Path) -> None:
 def _write(figure, path: Path) -> None:
     from matplotlib import pyplot
 
-    partial = path.with_name(f".{path.name}")
-    figure.savefig(partial, dpi=130, format="png")
+    with atomic(path) as file:
+        figure.savefig(file, dpi=130, format="png")
     pyplot.close(figure)
-    partial.replace(path)

@@ -1,14 +1,13 @@
 """Parameters as plain files: one `.npz` whose arrays are named by their path in the tree, and a digest of their bytes."""
 
 import hashlib
-import os
-import zipfile
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from oplstm_jax.files import atomic, read_arrays
 from oplstm_jax.types import Params
 
 
@@ -28,13 +27,8 @@ def sha256(params: Params) -> str:
 
 def save(path: str | Path, params: Params) -> None:
     """Writes the parameters to `path` (an .npz), atomically: the file is there whole or not at all."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "wb") as file:
+    with atomic(path) as file:
         np.savez(file, **named_arrays(params))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def load(path: str | Path, like: Params) -> Params:
@@ -42,11 +36,7 @@ def load(path: str | Path, like: Params) -> Params:
 
     Raises ValueError naming the first array that is missing, unexpected or of another shape.
     """
-    try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: cannot be read as parameters: {error}") from None
+    arrays = read_arrays(path, "parameters")
     leaves, structure = jax.tree_util.tree_flatten_with_path(like)
     names = [jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in leaves]
     for name in sorted({*names, *arrays}):

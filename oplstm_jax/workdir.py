@@ -11,9 +11,10 @@
 import difflib
 import fcntl
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from oplstm_jax.files import PARTIAL, write_text
 
 
 class InUse(ValueError):
@@ -35,6 +36,8 @@ class Workdir:
             raise ValueError(f"workdir {path}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in self.path.glob(f".*{PARTIAL}"):  # by a process that was killed as it wrote
+                left.unlink()
             self._claim(config)
         except BlockingIOError:
             self.close()
@@ -114,13 +117,3 @@ def read_config(path: str | Path) -> dict:
         return json.loads(file.read_text())
     except ValueError as error:
         raise ValueError(f"{file}: damaged: {error}") from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file atomically: it is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -8,7 +8,6 @@ learner and, for a case, one task with the prediction, loss and gradients the or
 import argparse
 import json
 import sys
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ import numpy as np
 from oplstm_jax import meta as meta_training
 from oplstm_jax.compat.learners import below, translate
 from oplstm_jax.compat.networks import Arrays, Unsupported
+from oplstm_jax.files import read_arrays
 from oplstm_jax.losses import cross_entropy, mean_squared_error
 from oplstm_jax.types import Episode, Learner, Loss, Split
 
@@ -91,16 +91,15 @@ def _relative(ours, theirs) -> float:
 
 
 def _read(path: str | Path) -> tuple[Arrays, dict]:
+    arrays = read_arrays(path, "a golden case")
+    if "meta" not in arrays:
+        raise ValueError(f"{path}: no array 'meta'")
     try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
         meta = json.loads(str(arrays.pop("meta")))
-        if not isinstance(meta, dict):
-            raise ValueError("meta is not a JSON object")
-    except KeyError:
-        raise ValueError(f"{path}: no array 'meta'") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: cannot be read as a golden case: {error}") from None
+    if not isinstance(meta, dict):
+        raise ValueError(f"{path}: cannot be read as a golden case: meta is not a JSON object")
     return arrays, meta
 
 

@@ -3,12 +3,12 @@
 import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from oplstm_jax.data.images import ImageSet
+from oplstm_jax.files import atomic
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -50,7 +50,7 @@ def save(image_set: ImageSet) -> Path:
     path = pack_path(image_set.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with AtomicFile(path) as file:
+        with atomic(path) as file:
             np.savez(
                 file,
                 images=image_set.images,
@@ -63,27 +63,3 @@ def save(image_set: ImageSet) -> Path:
         reason = f"{error.strerror}; the variable OPLSTM_CACHE chooses another place"
         raise ValueError(f"{path}: cannot write prepared set ({reason})") from error
     return path
-
-
-class AtomicFile:
-    """`with AtomicFile(path) as file`: a binary file that replaces `path` when the block ends well, else vanishes."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self):
-        handle, self.temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".part")
-        self.file = os.fdopen(handle, "wb")
-        return self.file
-
-    def __exit__(self, error_type, error, traceback):
-        try:
-            if error_type is None:
-                self.file.flush()
-                os.fsync(self.file.fileno())
-                self.file.close()
-                os.chmod(self.temporary, 0o644)
-                os.replace(self.temporary, self.path)
-        finally:
-            self.file.close()
-            Path(self.temporary).unlink(missing_ok=True)

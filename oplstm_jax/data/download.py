@@ -6,8 +6,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from oplstm_jax.data.cache import AtomicFile, cache_dir
+from oplstm_jax.data.cache import cache_dir
 from oplstm_jax.data.progress import progress
+from oplstm_jax.files import atomic
 
 BLOCK = 1 << 20
 TIMEOUT_SECONDS = 30
@@ -30,7 +31,7 @@ def fetch(url: str, filename: str, size: int, sha256: str) -> Path:
     by_hand = f"fetch it by hand and put it at {path}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response, AtomicFile(path) as file:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response, atomic(path) as file:
             digest = hashlib.sha256()
             for start in progress(range(0, size + 1, BLOCK), f"downloading {filename}, MiB"):
                 block = response.read(min(BLOCK, size + 1 - start))  # one byte more than expected shows a wrong file

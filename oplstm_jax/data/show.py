@@ -6,9 +6,9 @@ import jax
 import numpy as np
 from PIL import Image
 
-from oplstm_jax.data.cache import AtomicFile
 from oplstm_jax.data.episodes import make_sampler
 from oplstm_jax.data.images import ImageSet, split_classes
+from oplstm_jax.files import atomic
 from oplstm_jax.types import Episode
 
 GAP = 4  # pixels between episodes and between support and query
@@ -26,7 +26,7 @@ def write_sheet(
     sheet = _stack([_episode_picture(episode, way) for episode in drawn], axis=0)
     picture = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
     try:
-        with AtomicFile(path) as file:
+        with atomic(path) as file:
             picture.save(file, format="PNG")
     except OSError as error:
         raise ValueError(f"{path}: cannot write picture ({error.strerror})") from error

@@ -1,0 +1,47 @@
+"""Files that are there whole or not at all, and archives of arrays that cannot run code."""
+
+import contextlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+PARTIAL = ".partial"  # how the hidden files end that a killed process may leave behind
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path) -> Iterator[IO[bytes]]:
+    """`with atomic(path) as file`: a binary file that replaces `path` when the block ends well, else vanishes.
+
+    Its bytes are on the disk before it appears under its name. Raises OSError where it cannot be written.
+    """
+    path = Path(path)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a text file atomically."""
+    with atomic(path) as file:
+        file.write(text.encode())
+
+
+def read_arrays(path: str | Path, what: str) -> dict[str, np.ndarray]:
+    """All arrays of an .npz. Raises ValueError, saying that the file is not `what`, if it cannot be read."""
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        raise ValueError(f"{path}: cannot be read as {what}: {error}") from None
