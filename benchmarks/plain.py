@@ -1,0 +1,51 @@
+"""The straightforward version of the library, kept as what the fast one is compared with.
+
+Autodiff through LSTM cells and convolutions, max pooling as a window reduction, updates added to the kernels of every
+task, all tasks vectorised together, and every pass kept for the way back.
+"""
+
+import contextlib
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from oplstm_jax.learners import fast_weights, rules
+from oplstm_jax.nets import conv4, lstm
+from oplstm_jax.nets.conv import plain_conv3x3
+from oplstm_jax.types import Array
+
+
+@contextlib.contextmanager
+def plain() -> Iterator[None]:
+    """While it is open, learners that are traced are the straightforward ones."""
+    with contextlib.ExitStack() as stack:
+        for module, name, value in (
+            (lstm, "cell_step", _cell_step),
+            (conv4, "conv3x3", plain_conv3x3),
+            (conv4, "max_pool", functools.partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))),
+            (fast_weights, "prefer_factors", lambda widths, rows: False),
+            *((sys.modules[f"oplstm_jax.learners.{name}"], "run_passes", _run_passes) for name in ("op_lstm", "op_lstm_head")),
+        ):
+            stack.enter_context(mock.patch.object(module, name, value))
+        yield
+
+
+def _run_passes(one_pass: Callable, carry: Any, passes: int) -> tuple[Any, Any]:
+    if passes == 1:  # the state before it may lack the structure of the state after it
+        return rules.run_passes(one_pass, carry, passes)
+    return jax.lax.scan(one_pass, carry, jnp.arange(passes))
+
+
+def _cell_step(params: lstm.CellParams, state: lstm.CellState | None, x: Array) -> lstm.CellState:
+    bias = (params.b_ih + params.b_hh).reshape(-1, *(1,) * (x.ndim - 1))
+    state = state or lstm.zero_state((params,), x.shape[1:])[0]
+    gates = jnp.tensordot(params.w_ih, x, 1) + jnp.tensordot(params.w_hh, state.h, 1) + bias
+    i, f, g, o = jnp.split(gates, 4)
+    c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return lstm.CellState(jax.nn.sigmoid(o) * jnp.tanh(c), c)

@@ -1,0 +1,162 @@
+"""Training speed of every learner beside the limit and the plain version, measured in one run.
+
+    python -m benchmarks.throughput [--learner=op_lstm --problem=sine_5shot --meta_batch=4] [--json=FILE] [--all]
+    python -m benchmarks.throughput --growth --learner=op_lstm --problem=sine_5shot
+
+Without flags: the authors' settings of sine, Omniglot MLP and Omniglot Conv-4, in about ten minutes on two cores. --all adds
+5-shot images, the plain LSTMs on pixels and 84x84 images. --growth varies meta-batch, shots, passes and width of one
+learner and fits an exponent to each. `benchmarks/README.md` says how to read the table.
+"""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from benchmarks import measure, plain, problems
+from experiments import cli
+from experiments.run import facts, peak_bytes
+from oplstm_jax import build
+from oplstm_jax.files import write_text
+
+flags.DEFINE_string("learner", None, "Only this learner.")
+flags.DEFINE_string("problem", None, "Only this problem.")
+flags.DEFINE_integer("meta_batch", None, "Tasks in a meta-batch (the authors' if not given).")
+flags.DEFINE_float("seconds", 4.0, "Time for each measurement.", lower_bound=0.1)
+flags.DEFINE_bool("all", False, "Also what takes long.")
+flags.DEFINE_bool("growth", False, "How the rate grows with sizes, for --learner on --problem.")
+flags.DEFINE_bool("plain", True, "Also measure the plain version.")
+flags.DEFINE_string("json", None, "Also write the rows to this file.")
+
+DEFAULT = {
+    "sine_5shot": ("lstm", "pi_lstm", "op_lstm", "maml"),
+    "sine_20shot": ("op_lstm",),
+    "omniglot_mlp_1shot": ("op_lstm", "protonet", "maml"),
+    "omniglot_mlp_5shot": ("op_lstm",),
+    "omniglot_conv4_1shot": ("op_lstm_head", "protonet", "maml"),
+}
+ALL = {
+    **DEFAULT,
+    "sine_10shot": ("op_lstm",),
+    "omniglot_mlp_1shot": ("op_lstm", "protonet", "maml", "lstm", "pi_lstm"),
+    "omniglot_mlp_5shot": ("op_lstm", "protonet", "maml"),
+    "omniglot_conv4_5shot": ("op_lstm_head", "protonet", "maml"),
+    "images84_1shot": ("op_lstm_head", "protonet", "maml", "sap", "warp_maml"),
+}
+HEAD = f"{'learner':<13}{'problem':<22}{'batch':>5}{'tasks/s':>10}{'limit':>10}{'of limit':>9}{'plain':>9}{'ratio':>7}{'compile':>9}{'MB':>7}"
+
+
+def main() -> None:
+    if flags.FLAGS.growth:
+        rows = growth()
+    else:
+        rows = [row for problem, learner in chosen() for row in _in_own_process(problem, learner)]
+    if flags.FLAGS.json:
+        write_text(Path(flags.FLAGS.json), json.dumps(rows, indent=1) + "\n")
+
+
+def chosen() -> list[tuple[str, str]]:
+    """The pairs of problem and learner to measure. Raises ValueError for names that do not exist."""
+    known = problems.workloads()
+    if flags.FLAGS.problem and flags.FLAGS.problem not in known:
+        raise ValueError(f"flag --problem: unknown {flags.FLAGS.problem!r}: expected one of {', '.join(known)}")
+    if flags.FLAGS.problem and flags.FLAGS.learner:
+        return [(flags.FLAGS.problem, flags.FLAGS.learner)]
+    table = ALL if flags.FLAGS.all or flags.FLAGS.problem or flags.FLAGS.learner else DEFAULT
+    pairs = [(problem, learner) for problem, learners in table.items() for learner in learners]
+    wanted = (flags.FLAGS.problem, flags.FLAGS.learner)
+    pairs = [pair for pair in pairs if all(w in (None, p) for w, p in zip(wanted, pair, strict=True))]
+    if not pairs:
+        raise ValueError(f"flag --learner: {flags.FLAGS.learner!r} is not in the benchmark: give --problem too")
+    return pairs
+
+
+def _in_own_process(problem: str, learner: str) -> list[dict[str, Any]]:
+    """The row of one pair, measured in a process of its own where there are several, so that peak memory is its own."""
+    if flags.FLAGS.problem and flags.FLAGS.learner:
+        print(HEAD)
+        return [show(row(problem, learner, flags.FLAGS.meta_batch))]
+    if not (flags.FLAGS.problem or flags.FLAGS.learner) and (problem, learner) == chosen()[0]:
+        print(HEAD, flush=True)
+    with problems.noise_folder() as folder:
+        file = Path(folder) / "row.json"
+        command = [sys.executable, "-m", "benchmarks.throughput", *sys.argv[1:]]
+        own = [f"--problem={problem}", f"--learner={learner}", f"--json={file}"]
+        done = subprocess.run([*command, *own], check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise ValueError(f"{learner} on {problem}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
+        (found,) = json.loads(file.read_text())
+    print(done.stdout.splitlines()[-1], flush=True)
+    return [found]
+
+
+def row(problem: str, learner: str, meta_batch: int | None, **changes: Any) -> dict[str, Any]:
+    """Measures one learner on one problem: rates of the library, of the limit and of the plain version."""
+    seconds = flags.FLAGS.seconds
+    config = {**problems.workloads()[problem].config(learner), **changes}
+    config["meta_batch"] = meta_batch or config["meta_batch"]
+    if config["data"] == "noise84":
+        config["data"] = problems.noise_pack(Path(problems.noise_folder().name))
+    shape = jax.eval_shape(build.build_sampler(config, "train"), jax.random.key(0)).support.x.shape[1:]
+    found = {"learner": learner, "problem": problem, "meta_batch": config["meta_batch"]}
+    found |= measure.rate_of_training(config, seconds) | {"peak_bytes": max(peak_bytes().values())}
+    found["limit_tasks_per_second"] = measure.rate_of(problems.least_work(config, shape), seconds)
+    found["plain_tasks_per_second"] = None
+    if flags.FLAGS.plain:
+        with plain.plain():
+            everything = {**config, "tasks_at_once": config["meta_batch"]}
+            found["plain_tasks_per_second"] = measure.rate_of_training(everything, seconds / 2, on_device=False)["tasks_per_second"]
+    origin = {name: facts()[name] for name in ("commit", "hardware", "versions")}
+    return {**found, "matmul_gflops": measure.matmul_gflops(), "platform": jax.default_backend(), **origin}
+
+
+def show(found: dict[str, Any]) -> dict[str, Any]:
+    """Prints a row of the table and returns it."""
+    rate, limit, slow = (found[f"{name}tasks_per_second"] for name in ("", "limit_", "plain_"))
+    plain_text = f"{slow:9.1f}{rate / slow:7.1f}" if slow else f"{'–':>9}{'–':>7}"
+    print(
+        f"{found['learner']:<13}{found['problem']:<22}{found['meta_batch']:>5}{rate:10.1f}{limit:10.1f}"
+        f"{100 * rate / limit:8.0f}%{plain_text}{found['compile_seconds']:8.1f}s{found['peak_bytes'] / 1e6:7.0f}",
+        flush=True,
+    )
+    return found
+
+
+def growth() -> list[dict[str, Any]]:
+    """Rates of one learner as one size at a time is doubled, and exponents fitted to time per task."""
+    problem, learner = cli.required("problem"), cli.required("learner")
+    base = problems.workloads()[problem].config(learner)
+    series = {
+        "meta_batch": [("meta_batch", size) for size in (1, 2, 4, 8, 16)],
+        "shot": [("train_shot", base["shot"] * factor) for factor in (1, 2, 4)],
+        "passes": [("passes", max(base["passes"], 1) * factor) for factor in (1, 2, 4)],
+    }
+    if base["base"] == "conv4":
+        series["filters"] = [("filters", size) for size in (16, 32, 64)]
+    elif base["base"] == "mlp":
+        series["hidden"] = [("hidden", [factor * width for width in base["hidden"]]) for factor in (1, 2, 4)]
+    flags.FLAGS.plain = False
+    rows = []
+    print(HEAD)
+    for name, changes in series.items():
+        sizes, times = [], []
+        for field, value in changes:
+            batch = value if field == "meta_batch" else None
+            rows.append(show({**row(problem, learner, batch, **{field: value}), "varied": field, "value": value}))
+            sizes.append(value[0] if isinstance(value, list) else value)
+            times.append(1 / rows[-1]["tasks_per_second"])
+        exponent = np.polyfit(np.log(sizes), np.log(times), 1)[0]
+        print(f"time per task grows with {name} to the power {exponent:.2f}" if math.isfinite(exponent) else "")
+        for found in rows[-len(changes) :]:
+            found["exponent"] = float(exponent)
+    return rows
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,66 @@
+"""The benchmark measures what it says, briefly."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks import plain, problems
+from oplstm_jax import build
+from oplstm_jax.losses import cross_entropy
+from oplstm_jax.meta import task_outputs
+
+ROOT = Path(__file__).parents[1]
+FIELDS = (
+    "learner problem meta_batch tasks_per_second limit_tasks_per_second plain_tasks_per_second compile_seconds "
+    "peak_bytes matmul_gflops platform"
+).split()
+
+
+def _run(*words):
+    command = [sys.executable, "-m", "benchmarks.throughput", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_row_holds_all_fields(tmp_path):
+    file = tmp_path / "rows.json"
+    done = _run("--problem=sine_5shot", "--learner=pi_lstm", "--meta_batch=2", "--seconds=0.3", f"--json={file}")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(file.read_text())
+    assert set(FIELDS) <= set(row)
+    assert (row["learner"], row["problem"], row["meta_batch"]) == ("pi_lstm", "sine_5shot", 2)
+    assert all(row[name] > 0 for name in FIELDS if name.endswith("_second") or name.startswith("peak"))
+    assert "pi_lstm" in done.stdout
+
+
+@pytest.mark.parametrize(("flag", "words"), [("--problem=sin", "expected one of sine_5shot"), ("--learner=gpt", "'gpt'")])
+def test_bad_names(flag, words):
+    done = _run(flag)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and words in done.stderr
+
+
+@pytest.mark.parametrize(("problem", "learner"), [("omniglot_mlp_1shot", "op_lstm"), ("omniglot_conv4_1shot", "protonet")])
+def test_the_plain_version_computes_the_same(problem, learner):
+    config = {**problems.workloads()[problem].config(learner), "filters": 4, "query": 2}
+    sample_key, init_key = jax.random.split(jax.random.key(0))
+    episode = build.build_sampler(config, "train")(sample_key)
+
+    def gradient():
+        made = build.build_learner(config, config["passes"])
+        params = made.init(jax.random.clone(init_key), episode)
+
+        def loss(params):
+            return cross_entropy(task_outputs(made, params, episode), episode.query.y)
+
+        return str(jax.make_jaxpr(jax.grad(loss))(params)), jax.value_and_grad(loss)(params)
+
+    fast_program, fast = gradient()
+    with plain.plain():
+        slow_program, slow = gradient()
+    assert fast_program != slow_program
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), fast, slow)
