@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from oplstm_jax.nets.norm import apply_query, apply_support
-from oplstm_jax.types import Array, Fast, Info, Loss, Params, Split
+from oplstm_jax.types import Array, Episode, Info, Learner, Loss, Objective, Params, Split
 
 
 class InnerLoop(NamedTuple):
@@ -29,12 +29,6 @@ class InnerLoop(NamedTuple):
     second_order: bool
     clip: float | None
     adapted: Callable[[str], bool]
-
-
-def check_passes(passes: int) -> None:
-    """Raises ValueError for a negative number of passes."""
-    if passes < 0:
-        raise ValueError(f"passes {passes}: expected 0 or more")
 
 
 def inner_step(loop: InnerLoop, weights: Params, support: Split) -> tuple[Params, Info]:
@@ -56,13 +50,24 @@ def inner_step(loop: InnerLoop, weights: Params, support: Split) -> tuple[Params
     return jax.tree.map(jnp.add, weights, updates), {"loss": value, "outputs": outputs, "updates": updates}
 
 
-def inner_steps(loop: InnerLoop, weights: Params, support: Split, passes: int) -> tuple[Fast, Info]:
-    """`passes` steps from `weights`: what `inner_predict` needs, and info of every pass stacked along T."""
-    weights, info = jax.lax.scan(lambda w, _: inner_step(loop, w, support), weights, length=passes)
-    _, stats = apply_support(loop.net, weights, support.x)
-    return {"weights": weights, "stats": stats}, info
+def gradient_learner(loop: InnerLoop, passes: int, objective: Objective | None = None) -> Learner:
+    """The learner that takes T = `passes` steps from the meta-learned weights of the network.
 
+    params: those of the network. info per pass: loss [T] and outputs [T, M, C] before the step, updates (a tree of
+    [T, ...]) as applied, zero where a parameter does not adapt. Raises ValueError for a negative number of passes.
+    """
+    if passes < 0:
+        raise ValueError(f"passes {passes}: expected 0 or more")
 
-def inner_predict(loop: InnerLoop, fast: Fast, x: Array) -> Array:
-    """Outputs [Q, C] of query inputs x [Q, ...] after `inner_steps`."""
-    return apply_query(loop.net, fast["weights"], fast["stats"], x)
+    def init(key, episode: Episode):
+        return loop.net.init(key, episode.support.x)["params"]
+
+    def adapt(params: Params, support: Split, *, key=None):
+        weights, info = jax.lax.scan(lambda w, _: inner_step(loop, w, support), params, length=passes)
+        _, stats = apply_support(loop.net, weights, support.x)
+        return {"weights": weights, "stats": stats}, info
+
+    def predict(params: Params, fast, x: Array):
+        return apply_query(loop.net, fast["weights"], fast["stats"], x)
+
+    return Learner(init, adapt, predict, objective)

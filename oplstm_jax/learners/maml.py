@@ -2,8 +2,8 @@
 
 import flax.linen as nn
 
-from oplstm_jax.learners.inner_loop import InnerLoop, check_passes, inner_predict, inner_steps
-from oplstm_jax.types import Episode, Learner, Loss, Params, Split
+from oplstm_jax.learners.inner_loop import InnerLoop, gradient_learner
+from oplstm_jax.types import Learner, Loss
 
 
 def maml(
@@ -14,19 +14,6 @@ def maml(
     net: maps x [M, ...] to outputs [M, C]; all of its parameters adapt, those of normalisation layers too.
     passes: T, inner gradient steps. inner_lr, second_order, clip: see `InnerLoop`.
 
-    params: those of the network. info per pass: loss [T] and outputs [T, M, C] before the step, updates (a tree of
-    [T, ...]) as applied.
+    params, info: see `gradient_learner`.
     """
-    check_passes(passes)
-    loop = InnerLoop(net, loss, inner_lr, second_order, clip, adapted=lambda path: True)
-
-    def init(key, episode: Episode):
-        return net.init(key, episode.support.x)["params"]
-
-    def adapt(params: Params, support: Split, *, key=None):
-        return inner_steps(loop, params, support, passes)
-
-    def predict(params, fast, x):
-        return inner_predict(loop, fast, x)
-
-    return Learner(init, adapt, predict)
+    return gradient_learner(InnerLoop(net, loss, inner_lr, second_order, clip, adapted=lambda path: True), passes)

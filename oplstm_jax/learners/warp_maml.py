@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax.learners.inner_loop import InnerLoop, check_passes, inner_predict, inner_step, inner_steps
+from oplstm_jax.learners.inner_loop import InnerLoop, gradient_learner, inner_step
 from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.nets.warp_conv4 import WarpConv4
-from oplstm_jax.types import Episode, Learner, Loss, Params, Split
+from oplstm_jax.types import Episode, Learner, Loss, Params
 
 
 def warp_maml(net: WarpConv4, loss: Loss, passes: int, inner_lr: float, clip: float | None = None) -> Learner:
@@ -18,19 +18,9 @@ def warp_maml(net: WarpConv4, loss: Loss, passes: int, inner_lr: float, clip: fl
     The objective is the sum over t = 1..T of the query loss after t steps. In the t-th, warp layers have a gradient
     through step t and the query pass only; in earlier steps they are constants. Its outputs are those after step T.
 
-    params: those of the network. info per pass: as of MAML.
+    params, info: see `gradient_learner`.
     """
-    check_passes(passes)
     loop = InnerLoop(net, loss, inner_lr, second_order=True, clip=clip, adapted=_adapts)
-
-    def init(key, episode: Episode):
-        return net.init(key, episode.support.x)["params"]
-
-    def adapt(params: Params, support: Split, *, key=None):
-        return inner_steps(loop, params, support, passes)
-
-    def predict(params, fast, x):
-        return inner_predict(loop, fast, x)
 
     def objective(params: Params, episode: Episode, *, key=None):
         def one_pass(before, _):
@@ -50,7 +40,7 @@ def warp_maml(net: WarpConv4, loss: Loss, passes: int, inner_lr: float, clip: fl
         _, stats = apply_support(net, weights, episode.support.x)
         return apply_query(net, weights, stats, episode.query.x)
 
-    return Learner(init, adapt, predict, objective)
+    return gradient_learner(loop, passes, objective)
 
 
 def _adapts(path: str) -> bool:
