@@ -12,6 +12,7 @@ import json
 import math
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,14 @@ HEAD = f"{'learner':<13}{'problem':<22}{'batch':>5}{'tasks/s':>10}{'limit':>10}{
 
 
 def main() -> None:
+    pairs = chosen()
+    print(HEAD, flush=True)
     if flags.FLAGS.growth:
         rows = growth()
+    elif flags.FLAGS.problem and flags.FLAGS.learner:
+        rows = [show(row(*pairs[0], flags.FLAGS.meta_batch))]
     else:
-        rows = [row for problem, learner in chosen() for row in _in_own_process(problem, learner)]
+        rows = [_in_own_process(*pair) for pair in pairs]
     if flags.FLAGS.json:
         write_text(Path(flags.FLAGS.json), json.dumps(rows, indent=1) + "\n")
 
@@ -77,23 +82,18 @@ def chosen() -> list[tuple[str, str]]:
     return pairs
 
 
-def _in_own_process(problem: str, learner: str) -> list[dict[str, Any]]:
-    """The row of one pair, measured in a process of its own where there are several, so that peak memory is its own."""
-    if flags.FLAGS.problem and flags.FLAGS.learner:
-        print(HEAD)
-        return [show(row(problem, learner, flags.FLAGS.meta_batch))]
-    if not (flags.FLAGS.problem or flags.FLAGS.learner) and (problem, learner) == chosen()[0]:
-        print(HEAD, flush=True)
-    with problems.noise_folder() as folder:
+def _in_own_process(problem: str, learner: str) -> dict[str, Any]:
+    """The row of one pair, measured in a process of its own, so that compilation and peak memory are its own."""
+    with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "row.json"
-        command = [sys.executable, "-m", "benchmarks.throughput", *sys.argv[1:]]
         own = [f"--problem={problem}", f"--learner={learner}", f"--json={file}"]
-        done = subprocess.run([*command, *own], check=False, capture_output=True, text=True)
+        command = [sys.executable, "-m", "benchmarks.throughput", *sys.argv[1:], *own]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
             raise ValueError(f"{learner} on {problem}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
         (found,) = json.loads(file.read_text())
     print(done.stdout.splitlines()[-1], flush=True)
-    return [found]
+    return found
 
 
 def row(problem: str, learner: str, meta_batch: int | None, **changes: Any) -> dict[str, Any]:
@@ -143,7 +143,6 @@ def growth() -> list[dict[str, Any]]:
         series["hidden"] = [("hidden", [factor * width for width in base["hidden"]]) for factor in (1, 2, 4)]
     flags.FLAGS.plain = False
     rows = []
-    print(HEAD)
     for name, changes in series.items():
         sizes, times = [], []
         for field, value in changes:

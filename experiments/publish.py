@@ -13,6 +13,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import cli
+from experiments.tables import FILES
 from oplstm_jax.files import write_text
 from oplstm_jax.workdir import read_result
 
@@ -21,7 +22,6 @@ flags.DEFINE_string("to", None, "Folder to be kept; made if it is not there, run
 flags.DEFINE_string("readme", "README.md", "Text in which the table stands.")
 flags.DEFINE_integer("largest_params", 200_000, "Bytes up to which params.npz is copied too.")
 
-OF_TABLE = ("table.md", "table.json", "learning_curves.png", "fitted_waves.png", "episodes.png")
 OF_RUN = ("config.json", "metrics.jsonl", "result.json", "test_scores.npy", "params.npz")
 
 
@@ -32,7 +32,7 @@ def main() -> None:
         raise ValueError(f"workdir {root}: expected table.md and finished runs, as experiments.reproduce leaves them")
     for run in runs:
         _copy(run, target / "runs" / run.relative_to(root), OF_RUN)
-    _copy(root, target, OF_TABLE)
+    _copy(root, target, FILES)
     readme = Path(flags.FLAGS.readme)
     text = readme.read_text() if readme.exists() else ""
     start = f"<!-- {target.as_posix()}/table.md -->"

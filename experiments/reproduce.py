@@ -18,17 +18,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
 from experiments import cli
 from experiments.run import describe, run_config
-from experiments.tables import TABLES, Part, Table, Test, make_table
+from experiments.tables import FILES, TABLES, Part, Table, Test, make_table
 from oplstm_jax import build, figures, report
 from oplstm_jax.files import write_text
 from oplstm_jax.trained import score_trained
-from oplstm_jax.workdir import InUse, read_metrics, read_result
+from oplstm_jax.workdir import InUse, read_metrics, read_result, write_result
 
 flags.DEFINE_string("workdir", None, "Folder of the table; made if it is not there.")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of each cell.")
@@ -51,8 +50,7 @@ def main() -> None:
     elif not root.is_dir():
         raise ValueError(f"workdir {root}: no such folder")
     text = write_report(table, root, seeds, fraction)
-    names = ("table.md", "table.json", "learning_curves.png", "fitted_waves.png", "episodes.png")
-    print(f"\n{text}\nwritten: " + " ".join(str(root / name) for name in names if (root / name).exists()))
+    print(f"\n{text}\nwritten: " + " ".join(str(root / name) for name in FILES if (root / name).exists()))
 
 
 def _train(root: Path, runs: list[tuple[str, ConfigDict]]) -> None:
@@ -90,7 +88,7 @@ def _other_workers(root: Path, count: int) -> Iterator[list[subprocess.Popen]]:
 def write_report(table: Table, root: Path, seeds: tuple[int, ...], fraction: float) -> str:
     """Writes table.md, table.json and the figures of what is finished; returns the Markdown."""
     cells = list(_cells(table, root, seeds))
-    rows = [report.summarise(_tested(cell, test)) for cell, test in cells]
+    rows = [report.summarise(_tested(cell, test)) for _, test, cell in cells]
     title = table.title if fraction == 1 else f"{table.title}, {fraction:g} of the authors' training tasks"
     config = json.loads(table.parts[0].get_config(table.learners[0]).to_json_best_effort())
     problem = build.build_problem({**config, "data": table.parts[0].data or config["data"]})
@@ -98,23 +96,21 @@ def write_report(table: Table, root: Path, seeds: tuple[int, ...], fraction: flo
     write_text(root / "table.md", text)
     write_text(root / "table.json", json.dumps({"title": title, "fraction": fraction, "cells": rows}, indent=1) + "\n")
     panels: dict[str, dict[str, list]] = {}
-    runs = [(cell, part) for part in table.parts for cell, test in cells if test is part.tests[0]]
-    for cell, part in runs:
+    runs = [(part, cell) for part, test, cell in cells if test is part.tests[0]]
+    for part, cell in runs:
         panel = panels.setdefault(f"{cell.shot}-shot" + (f", {part.name}" if part.name else ""), {})
         panel[cell.learner] = [read_metrics(folder) for folder in cell.folders.values()]
     figures.learning_curves(root / "learning_curves.png", panels, problem.metric, problem.chance)
-    table.draw(root, [cell for cell, _ in runs])
+    table.draw(root, [cell for _, cell in runs])
     return text
 
 
-def _cells(table: Table, root: Path, seeds: tuple[int, ...]) -> Iterator[tuple[report.Cell, Test]]:
-    """Every cell of the table, with the folders of its runs, and how it is tested."""
+def _cells(table: Table, root: Path, seeds: tuple[int, ...]) -> Iterator[tuple[Part, Test, report.Cell]]:
+    """Every cell of the table with the folders of its runs, what it is a part of, and how it is tested."""
     for part in table.parts:
-        for test in part.tests:
-            for learner in table.learners:
-                for shot in table.shots:
-                    folders = {seed: root / _folder(part, learner, shot, seed) for seed in seeds}
-                    yield report.Cell(learner, shot, folders, test.published.get((learner, shot)), test.label), test
+        for test, learner, shot in itertools.product(part.tests, table.learners, table.shots):
+            folders = {seed: root / _folder(part, learner, shot, seed) for seed in seeds}
+            yield part, test, report.Cell(learner, shot, folders, test.published.get((learner, shot)), test.label)
 
 
 def _tested(cell: report.Cell, test: Test) -> report.Cell:
@@ -126,8 +122,7 @@ def _tested(cell: report.Cell, test: Test) -> report.Cell:
         if read_result(folder) is None and read_result(run) is not None:
             result, scores = score_trained(run, **test.changes(cell.shot))
             folder.mkdir(exist_ok=True)
-            np.save(folder / "test_scores.npy", scores)
-            write_text(folder / "result.json", json.dumps(result, indent=1, sort_keys=True) + "\n")
+            write_result(folder, result, scores)
     return cell._replace(folders=folders)
 
 

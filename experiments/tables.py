@@ -12,6 +12,10 @@ from oplstm_jax.published import NATURAL, OMNIGLOT, SINE, Published
 from oplstm_jax.report import Cell
 
 
+# What may lie in the folder of a table beside its runs.
+FILES = ("table.md", "table.json", "learning_curves.png", "fitted_waves.png", "episodes.png")
+
+
 @dataclasses.dataclass(frozen=True)
 class Test:
     """One way of testing a run. label: the column's, where there is more than one.

@@ -18,7 +18,7 @@ from oplstm_jax.meta import init_state, make_chunk, make_step
 from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.progress import Progress
 from oplstm_jax.statistics import Estimate, estimate
-from oplstm_jax.workdir import Workdir
+from oplstm_jax.workdir import Workdir, write_result
 
 SAVE_SECONDS = 600  # at the latest after so long a checkpoint is written, also between validations
 log = logging.getLogger("oplstm_jax")
@@ -129,7 +129,6 @@ def _warn_at_chance(problem: Problem, settings: Settings, line: dict) -> None:
 def finish(problem: Problem, tested: Tested, workdir: Workdir, facts: dict) -> dict:
     """Writes the outcome of a run into its workdir, result.json last, and returns what that holds."""
     params_files.save(workdir.path / "params.npz", tested.params)
-    np.save(workdir.path / "test_scores.npy", tested.scores)
     result = {
         "metric": problem.metric,
         "score": tested.estimate.mean,
@@ -142,5 +141,5 @@ def finish(problem: Problem, tested: Tested, workdir: Workdir, facts: dict) -> d
         "params_sha256": params_files.sha256(tested.params),
         **facts,
     }
-    workdir.write_result(result)
+    write_result(workdir.path, result, tested.scores)
     return result

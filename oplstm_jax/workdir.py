@@ -14,7 +14,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from oplstm_jax.files import PARTIAL, write_text
+import numpy as np
+
+from oplstm_jax.files import PARTIAL, atomic, write_text
 
 
 class InUse(ValueError):
@@ -86,8 +88,12 @@ class Workdir:
         """What result.json holds, None while the run is not finished."""
         return read_result(self.path)
 
-    def write_result(self, result: dict) -> None:
-        write_text(self.path / "result.json", json.dumps(result, indent=1, sort_keys=True) + "\n")
+
+def write_result(path: str | Path, result: dict, scores: np.ndarray) -> None:
+    """Writes the scores of the test tasks [n] and then result.json into a folder, each whole or not at all."""
+    with atomic(Path(path) / "test_scores.npy") as file:
+        np.save(file, scores)
+    write_text(Path(path) / "result.json", json.dumps(result, indent=1, sort_keys=True) + "\n")
 
 
 def read_metrics(path: str | Path) -> list[dict]:

@@ -1,7 +1,6 @@
 """The benchmark measures what it says, briefly."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from processes import OPTIMISED
 
 from benchmarks import plain, problems
 from oplstm_jax import build
@@ -24,8 +24,7 @@ FIELDS = (
 
 def _run(*words):
     command = [sys.executable, "-m", "benchmarks.throughput", *words]
-    optimised = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=optimised)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=OPTIMISED)
 
 
 def test_a_row_holds_all_fields(tmp_path):

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import OPTIMISED
 
 from experiments.configs import sine
 
@@ -122,8 +123,6 @@ def test_bad_text_after_the_colon(argument, message):
         sine.get_config(argument)
 
 
-# Programs that run for a while pay for their optimisation, which the suite's flags leave out.
-OPTIMISED = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
 GLYPHS = "--config=experiments/configs/glyphs.py:protonet,meta_batch=2"
 
 

@@ -1,7 +1,6 @@
 """The original's golden cases, as a library user and as the command sees them."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from processes import OPTIMISED
 
 from oplstm_jax import compat
 from oplstm_jax.compat.networks import channels_last
@@ -52,9 +52,8 @@ def test_golden_cases_of_the_shared_folder(family, shared):
     names = [name for name in LARGE if name.startswith(family) and name != LONGEST]
     names = [LONGEST] if family == LONGEST else names
     files = [str(shared / "golden" / f"{name}.npz") for name in names]
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     command = [sys.executable, "-m", "oplstm_jax.compat", *files]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=OPTIMISED, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line.split(" ")[0] for line in done.stdout.splitlines() if line.endswith(" ok")] == names
 

@@ -47,13 +47,13 @@ def backward(fast: FastWeights, layer: str, h: Array) -> Array:
     return message
 
 
-def add_outer(fast: FastWeights, layer: str, inputs: Array, outputs: Array) -> FastWeights:
-    """Adds inputs^T outputs, from inputs [M, D_in] and outputs [M, D_out], to the kernel of a layer."""
+def add_update(fast: FastWeights, layer: str, update: Array) -> FastWeights:
+    """Adds `update` [D_in, D_out] to the kernel of a layer."""
     old = fast.weights[layer]
-    return fast._replace(weights={**fast.weights, layer: {**old, "kernel": old["kernel"] + inputs.T @ outputs}})
+    return fast._replace(weights={**fast.weights, layer: {**old, "kernel": old["kernel"] + update}})
 
 
-def keep_outer(fast: FastWeights, layer: str, inputs: Array, outputs: Array, row: int | Array) -> FastWeights:
+def keep_factors(fast: FastWeights, layer: str, inputs: Array, outputs: Array, row: int | Array) -> FastWeights:
     """Keeps inputs [M, D_in] and outputs [M, D_out] as the factors of a layer from `row` on."""
     new = {"inputs": inputs, "outputs": outputs}
     if layer in fast.factors:
@@ -71,7 +71,7 @@ def add_bias(fast: FastWeights, layer: str, change: Array) -> FastWeights:
 def merged(fast: FastWeights) -> Params:
     """Parameters of the network in which factors are added to the kernels."""
     for layer, factors in fast.factors.items():
-        fast = add_outer(fast, layer, **factors)
+        fast = add_update(fast, layer, factors["inputs"].T @ factors["outputs"])
     return fast.weights
 
 

@@ -82,12 +82,15 @@ def op_lstm(
             scaled = [e.output * s for e, s in zip(emitted, (*spread, 1.0), strict=True)]
             updates = tuple(outer_product(u, o) for u, o in zip((x, *zs), scaled, strict=True))
             factor = step_factor(updates, norm)
-            for layer, u, o in zip(layers, (x, *zs), scaled, strict=True):
-                change = (fast, layer, u, factor * o / examples)
-                fast = fast_weights.keep_outer(*change, number * examples) if factored else fast_weights.add_outer(*change)
+            updates = tuple(factor * update for update in updates)
+            for layer, u, o, update in zip(layers, (x, *zs), scaled, updates, strict=True):
+                if factored:
+                    fast = fast_weights.keep_factors(fast, layer, u, factor * o / examples, number * examples)
+                else:
+                    fast = fast_weights.add_update(fast, layer, update)
                 if adapt_biases:
                     fast = fast_weights.add_bias(fast, layer, jnp.mean(o, 0) * (1.0 if norm is None else norm))
-            info = {"updates": tuple(factor * u for u in updates), "messages": tuple(e.message for e in emitted)}
+            info = {"updates": updates, "messages": tuple(e.message for e in emitted)}
             return (fast, tuple(e.state for e in emitted)), {**info, "outputs": outputs}
 
         rows = passes * examples if factored and passes != 1 else 0

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from oplstm_jax.nets.conv import conv3x3
+from oplstm_jax.nets.dense import Dense
 from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
 from oplstm_jax.nets.norm import Norm
 from oplstm_jax.types import Array
@@ -36,9 +37,9 @@ class Conv4(nn.Module):
         return x if self.outputs is None else output_layer(self.outputs, x.shape[-1])(x)
 
 
-def output_layer(outputs: int, features: int) -> nn.Dense:
+def output_layer(outputs: int, features: int) -> Dense:
     """The linear layer `out` at the end of a network, from features [M, features] to outputs [M, outputs]."""
-    return nn.Dense(outputs, kernel_init=fan_in_kernel, bias_init=fan_in_bias(features), name="out")
+    return Dense(outputs, fan_in_bias(features), name="out")
 
 
 class Conv3x3(nn.Module):

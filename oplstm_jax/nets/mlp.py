@@ -1,11 +1,10 @@
 """The fully connected base-learner: 1-91-91-91-1 for sine, 784-256-128-64-64-N for Omniglot, or any other."""
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 
-from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
+from oplstm_jax.nets.dense import Dense
+from oplstm_jax.nets.init import fan_in_bias
 from oplstm_jax.nets.norm import Norm
 from oplstm_jax.types import Array
 
@@ -46,22 +45,3 @@ class MLP(nn.Module):
 
     def _dense(self, width: int, name: str, fan_in: int, zero_bias: bool = False) -> nn.Module:
         return Dense(width, nn.initializers.zeros if zero_bias else fan_in_bias(fan_in), name=name)
-
-
-class Dense(nn.Module):
-    """A linear layer, x [M, D_in] -> [M, D_out], whose kernel a task may change by a sum of outer products.
-
-    Parameters: kernel [D_in, D_out] and bias [D_out]. If the collection `factors` holds inputs [R, D_in] and outputs
-    [R, D_out] for the layer, the kernel used is kernel + inputs^T outputs, without being formed.
-    """
-
-    width: int
-    bias_init: Callable[..., Array]
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        kernel = self.param("kernel", fan_in_kernel, (x.shape[-1], self.width))
-        y = x @ kernel + self.param("bias", self.bias_init, (self.width,))[None]
-        if self.has_variable("factors", "inputs"):
-            y += x @ self.get_variable("factors", "inputs").T @ self.get_variable("factors", "outputs")
-        return y

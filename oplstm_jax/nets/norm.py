@@ -84,7 +84,7 @@ def apply_support(
 ) -> tuple[Any, Stats]:
     """Applies `net` to support inputs x [M, ...]: (what the method returns, statistics for `apply_query`).
 
-    factors: low-rank changes of the layers of an MLP, see `oplstm_jax.nets.mlp.Dense`.
+    factors: low-rank changes of the layers of an MLP, see `oplstm_jax.nets.dense.Dense`.
     """
     outputs, stats = net.apply({"params": params, "factors": factors or {}}, x, mutable=["stats"], method=method)
     return outputs, stats
