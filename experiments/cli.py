@@ -4,10 +4,13 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 
+import jax
 from absl import app, flags
 
 from oplstm_jax.signals import Interrupted
 
+
+flags.DEFINE_string("compilation_cache", None, "Folder that keeps compiled programs for the next command.")
 
 _words: list[str] = []  # arguments that are no flags, until somebody takes them
 
@@ -25,6 +28,8 @@ def run(main: Callable[[], None], words: int = 0) -> None:
     except Exception as error:  # configuration files run any code and absl raises many types
         _refuse(error)
     try:
+        if flags.FLAGS.compilation_cache:
+            jax.config.update("jax_compilation_cache_dir", flags.FLAGS.compilation_cache)
         main()
     except Interrupted as stop:
         print(f"\n{stop}: saved; the same command goes on from here", file=sys.stderr)

@@ -1,5 +1,6 @@
 """One run: a configuration, a workdir, a result. What `train` does once and `reproduce` many times."""
 
+import contextlib
 import functools
 import json
 import os
@@ -14,7 +15,8 @@ import jax
 from ml_collections import ConfigDict
 
 from oplstm_jax import build
-from oplstm_jax.train import finish, train
+from oplstm_jax.sharding import is_writer
+from oplstm_jax.train import finish, train_seeds
 from oplstm_jax.workdir import Workdir
 
 
@@ -23,21 +25,41 @@ def run_config(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
 
     Raises ValueError for a bad configuration or a workdir that holds another one.
     """
-    plain = json.loads(config.to_json_best_effort())
-    origin = facts()
-    settings, problem = build.build_settings(plain), build.build_problem(plain)
+    return _run([_plain(config)], [Path(workdir)])[0]
+
+
+def run_seeds(config: ConfigDict, workdir: str | Path) -> list[dict[str, Any]]:
+    """The same for `num_seeds` successive seeds, trained together in one program.
+
+    Each has a folder of its own in the workdir, seed0, seed1 ..., which holds what the run of that seed alone would
+    leave there, up to the order of summation. A single seed has the workdir itself.
+    """
+    if config.num_seeds < 1:
+        raise ValueError(f"num_seeds is {config.num_seeds}: expected 1 or more")
+    if config.num_seeds == 1:
+        return [run_config(config, workdir)]
+    seeds = range(config.seed, config.seed + config.num_seeds)
+    return _run([{**_plain(config), "seed": seed} for seed in seeds], [Path(workdir) / f"seed{seed}" for seed in seeds])
+
+
+def _plain(config: ConfigDict) -> dict[str, Any]:
+    """A run's configuration as it is kept: how many run together does not belong to it."""
+    return {name: value for name, value in json.loads(config.to_json_best_effort()).items() if name != "num_seeds"}
+
+
+def _run(configs: list[dict[str, Any]], workdirs: list[Path]) -> list[dict[str, Any]]:
+    origin, settings, problem = facts(), build.build_settings(configs[0]), build.build_problem(configs[0])
     for split in ("train", "validation", "test"):  # impossible tasks are refused now, not when their turn comes
         problem.sampler(split)
-    folder = Workdir(workdir, plain)
-    try:
-        if (result := folder.result()) is not None:
-            return result
-        tested = train(problem, settings, folder)
-        names = ("learner", "seed", "norm", "test_query")
-        about = {**{name: plain[name] for name in names}, "config": plain, "peak_bytes": peak_bytes()}
-        return finish(problem, tested, folder, {**about, **origin})
-    finally:
-        folder.close()
+    with contextlib.ExitStack() as opened:
+        pairs = zip(workdirs, configs, strict=True)
+        folders = [opened.enter_context(contextlib.closing(Workdir(path, own, is_writer()))) for path, own in pairs]
+        if all(results := [folder.result() for folder in folders]):
+            return results
+        tested = train_seeds(problem, settings, folders)
+        shared = {**origin, "peak_bytes": peak_bytes(), "trained_together": len(configs)}
+        about = [{name: own[name] for name in ("learner", "seed", "norm", "test_query")} | {"config": own} for own in configs]
+        return [finish(problem, *run, {**own, **shared}) for *run, own in zip(tested, folders, about, strict=True)]
 
 
 @functools.cache
@@ -68,8 +90,8 @@ def _portable(word: str) -> str:
 
 
 def peak_bytes() -> dict[str, int]:
-    """The most memory this process has held: resident on the host, and on its first device where that can say."""
-    on_device = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    """The most memory this process has held: resident on the host, and on its first own device where that can say."""
+    on_device = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     host = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
     return host if on_device is None else {**host, "device": on_device}
 

@@ -4,22 +4,46 @@
         [--config.seed=1 --config.train_tasks=7000 ...]
 
 The workdir ends up holding metrics.jsonl, checkpoints/, params.npz and result.json. An interrupted run goes on where
-it was when the same command is given again; a finished one prints its result.
+it was when the same command is given again; a finished one prints its result. With --config.num_seeds=3 three runs are
+trained in one program, and the folders seed0, seed1, seed2 of the workdir each hold one.
+
+All devices that divide the meta-batch take part. With --distributed so do those of other processes, which are all given
+this command and see the same workdir: `--distributed=auto` on a TPU slice or under Slurm, else the address of the first
+process, their number and which one this is: `--distributed=10.0.0.1:1234,2,0`.
 """
 
+import jax
 from absl import flags
 from ml_collections import config_flags
 
 from experiments import cli
-from experiments.run import describe, run_config
+from experiments.run import describe, run_seeds
+from oplstm_jax.sharding import is_writer
 
 config_flags.DEFINE_config_file("config", None, "Configuration file, with :learner,field=value after it.")
 flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.")
+flags.DEFINE_string("distributed", None, "auto, or ADDRESS:PORT,PROCESSES,NUMBER: one of several processes of a run.")
 
 
 def main() -> None:
     cli.required("config")
-    print(describe(run_config(flags.FLAGS.config, cli.required("workdir"))))
+    workdir = cli.required("workdir")
+    if flags.FLAGS.distributed:
+        _join(flags.FLAGS.distributed)
+    results = run_seeds(flags.FLAGS.config, workdir)
+    if is_writer():
+        print("\n".join(map(describe, results)))
+
+
+def _join(text: str) -> None:
+    """Becomes one of the processes of a run. Raises ValueError if the flag is not of one of its two forms."""
+    if text == "auto":
+        jax.distributed.initialize()
+        return
+    address, *counts = text.split(",")
+    if len(counts) != 2 or not all(count.isdigit() for count in counts) or int(counts[1]) >= int(counts[0]):
+        raise ValueError(f"flag --distributed is {text!r}: expected auto or ADDRESS:PORT,PROCESSES,NUMBER: 10.0.0.1:1234,2,0")
+    jax.distributed.initialize(address, *map(int, counts))
 
 
 if __name__ == "__main__":

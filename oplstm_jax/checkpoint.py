@@ -33,13 +33,16 @@ class Checkpoints:
         metrics = None if quality is None else {"quality": float(quality), "step": step}
         self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
 
-    def latest(self, like: Any) -> tuple[int, Any] | None:
+    def latest(self, like: Any, up_to: int | None = None) -> tuple[int, Any] | None:
         """(step, state) of the newest checkpoint that can be read, or None if there is none at all.
 
-        Unreadable newer ones are named in a warning and, as the run will pass their steps again, deleted. Raises
-        ValueError if none of the existing is readable; then none is deleted.
+        Unreadable newer ones are named in a warning and, as the run will pass their steps again, deleted, as are all
+        that are newer than step `up_to`. Raises ValueError if none of the existing is readable; then none is deleted.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in [step for step in steps if up_to is not None and step > up_to]:
+            self._manager.delete(step)
+            steps.remove(step)
         for position, step in enumerate(steps):
             with contextlib.suppress(_Unreadable):
                 state = self._restore(step, like)

@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from oplstm_jax.meta import task_outputs
+from oplstm_jax.sharding import axis_of, on_every_device, share
 from oplstm_jax.types import Array, Learner, Loss, Params, Sampler
 
 # The published key of the task lists: task i of a list is sampled with fold_in(fold_in(key(LIST_KEY), list), i).
@@ -21,17 +23,28 @@ def task_keys(split: str, count: int) -> Array:
 
 
 def make_evaluate(
-    learner: Learner, score: Loss, tasks_at_once: int | None = None
+    learner: Learner, score: Loss, tasks_at_once: int | None = None, mesh: Mesh | None = None
 ) -> Callable[[Params, Array, Sampler], Array]:
-    """A jitted (params, task keys [n], sample) -> scores [n]; at most so many tasks (None: 25) are in memory at a time."""
+    """A jitted (params, task keys [n], sample) -> scores [n].
+
+    tasks_at_once: tasks that are in memory at a time, 25 for None. mesh: devices that share the tasks.
+    """
+    axis = axis_of(mesh)
 
     def one_task(params: Params, sample: Sampler, key: Array) -> Array:
         sample_key, learner_key = jax.random.split(key)
         episode = sample(sample_key)
         return score(task_outputs(learner, params, episode, key=learner_key), episode.query.y)
 
+    def shared(params: Params, keys: Array, sample: Sampler) -> Array:
+        one = functools.partial(one_task, params, sample)
+        scores = jax.lax.map(one, share(keys, axis), batch_size=tasks_at_once or 25)
+        return scores if axis is None else jax.lax.all_gather(scores, axis, tiled=True)
+
     @jax.jit
     def evaluate(params: Params, keys: Array, sample: Sampler) -> Array:
-        return jax.lax.map(functools.partial(one_task, params, sample), keys, batch_size=tasks_at_once or 25)
+        devices = 1 if mesh is None else mesh.size
+        filled = np.arange(-(-len(keys) // devices) * devices) % len(keys)  # the last share takes some tasks again
+        return on_every_device(shared, mesh)(params, keys[filled], sample)[: len(keys)]
 
     return evaluate

@@ -1,12 +1,15 @@
 """Meta-training: from the loss of one task to one step on a meta-batch. The only `vmap` over tasks is here."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
+from oplstm_jax.sharding import on_every_device, share
 from oplstm_jax.types import Array, Episode, Learner, Loss, Objective, Params, Sampler
 
 
@@ -100,29 +103,51 @@ def make_step(
     optimiser: optax.GradientTransformation,
     meta_batch: int,
     tasks_at_once: int | None = None,
+    axis: str | None = None,
 ) -> Callable[[MetaState, Array, Sampler], tuple[MetaState, Log]]:
     """One meta-step (state, run key, sample) -> (state, Log), episodes sampled inside it by `sample(key)`.
 
     Everything random in step s of a run comes from `fold_in(run key, s)`, so a resumed run draws the same numbers.
+
+    axis: of the devices that share the meta-batch evenly (of `shard_map`, see `make_chunk`, or of `pmap`), None for one
+    device. They all take the same step.
     """
-    gradient = make_gradient(learner, loss, score, tasks_at_once)
 
     def step(state: MetaState, run_key: Array, sample: Sampler) -> tuple[MetaState, Log]:
         keys = jax.random.split(jax.random.fold_in(run_key, state.step), 2)
-        episodes = jax.vmap(sample)(jax.random.split(keys[0], meta_batch))
-        grads, log = gradient(state.params, episodes, jax.random.split(keys[1], meta_batch))
+        sample_keys, learner_keys = (share(jax.random.split(key, meta_batch), axis) for key in keys)
+        at_once = math.gcd(tasks_at_once, len(sample_keys)) if tasks_at_once and axis else tasks_at_once
+        gradient = make_gradient(learner, loss, score, at_once)
+        grads, log = gradient(state.params, jax.vmap(sample)(sample_keys), learner_keys)
+        if axis is not None:
+            grads, log = jax.lax.psum(grads, axis), jax.lax.pmean(log, axis)
         updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
         return MetaState(state.step + 1, optax.apply_updates(state.params, updates), opt_state), log
 
     return step
 
 
-def make_chunk(step: Callable) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:
+def make_chunk(
+    step: Callable, mesh: Mesh | None = None
+) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:
     """A jitted loop on the device: (state, run key, number of steps, sample) -> (state, Log averaged over the steps).
 
     The number of steps is a traced value: chunks of any length share one compilation. The old state is donated.
-    """
 
+    mesh: devices that share the tasks; the step must then have been made for their axis.
+    """
+    return jax.jit(on_every_device(_run_steps(step), mesh), donate_argnums=0)
+
+
+def make_pmap_chunk(step: Callable, axis: str) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:
+    """The same by `jax.pmap` over an axis of local devices, for programs built on it.
+
+    State, in and out, has a leading dimension of devices (`flax.jax_utils.replicate`); the other arguments have none.
+    """
+    return jax.pmap(_run_steps(step), axis, in_axes=(0, None, None, None), out_axes=(0, None), donate_argnums=0)
+
+
+def _run_steps(step: Callable) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:
     def chunk(state: MetaState, run_key: Array, steps: int, sample: Sampler) -> tuple[MetaState, Log]:
         def body(_, carry):
             state, total = carry
@@ -133,4 +158,4 @@ def make_chunk(step: Callable) -> Callable[[MetaState, Array, int, Sampler], tup
         state, total = jax.lax.fori_loop(0, steps, body, (state, zero))
         return state, jax.tree.map(lambda x: x / jnp.maximum(steps, 1), total)
 
-    return jax.jit(chunk, donate_argnames="state")
+    return chunk

@@ -1,22 +1,23 @@
 """The only training loop: restore -> chunks of meta-steps on the device -> log -> validate -> save -> test."""
 
-import functools
+import contextlib
 import logging
+import signal
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from oplstm_jax import params as params_files
 from oplstm_jax import signals
 from oplstm_jax.checkpoint import Checkpoints
-from oplstm_jax.evaluate import make_evaluate, task_keys
-from oplstm_jax.meta import init_state, make_chunk, make_step
 from oplstm_jax.problem import Problem, Settings
+from oplstm_jax.program import Program, make_program
 from oplstm_jax.progress import Progress
+from oplstm_jax.seeds import unstack
+from oplstm_jax.sharding import agreed
 from oplstm_jax.statistics import Estimate, estimate
 from oplstm_jax.workdir import Workdir, write_result
 
@@ -36,99 +37,123 @@ class Tested(NamedTuple):
     input_shape: tuple[int, ...]
 
 
-def make_optimiser(settings: Settings) -> optax.GradientTransformation:
-    """Adam with its default moments, after clipping every entry of the meta-gradient where asked (SPEC §7)."""
-    adam = optax.adam(settings.learning_rate)
-    return adam if settings.outer_clip is None else optax.chain(optax.clip(settings.outer_clip), adam)
+class Run(NamedTuple):
+    """What one run keeps on the disk."""
+
+    workdir: Workdir
+    checkpoints: Checkpoints
 
 
 def train(problem: Problem, settings: Settings, workdir: Workdir) -> Tested:
     """Meta-trains in `workdir`, resuming what is there, and tests the parameters with the best validation score.
 
+    All devices that share the meta-batch evenly take part.
+
     Raises signals.Interrupted after SIGTERM or SIGINT (the state is saved), FloatingPointError for a loss that is not
     finite, ValueError if there are checkpoints but none fits.
     """
-    init_key, shape_key, run_key = jax.random.split(jax.random.key(settings.seed), 3)
-    optimiser, sample = make_optimiser(settings), problem.sampler("train")
-    start = jax.jit(functools.partial(init_state, problem.learner, optimiser))
-    saved = {"state": start(init_key, sample(shape_key)), "seconds": jnp.zeros(())}
-    step = make_step(
-        problem.learner, problem.loss, problem.score, optimiser, settings.meta_batch, settings.tasks_at_once
-    )
-    chunk = make_chunk(step)
-    checkpoints = Checkpoints(workdir.checkpoints)
-    try:
-        if found := checkpoints.latest(saved):
-            saved = found[1]
-            log.info("resuming at step %d", found[0])
-        workdir.keep_metrics_up_to(int(saved["state"].step))
-        chunk = functools.partial(chunk, run_key=run_key, sample=sample)
-        seconds = _run(problem, settings, workdir, checkpoints, chunk, saved)
-        best, validation = checkpoints.best_step(), checkpoints.best_quality() * problem.quality(1.0)
-        params = checkpoints.restore_best(saved)["state"].params
-    finally:
-        checkpoints.close()
-    evaluate = make_evaluate(problem.eval_learner, problem.score, settings.tasks_at_once)
-    scores = np.asarray(evaluate(params, task_keys("test", settings.test_tasks), problem.sampler("test")))
-    input_shape = jax.eval_shape(sample, shape_key).support.x.shape[1:]
-    return Tested(params, scores, estimate(scores), best, validation, seconds, input_shape)
+    return train_seeds(problem, settings, [workdir])[0]
 
 
-def _run(problem: Problem, settings: Settings, workdir: Workdir, checkpoints: Checkpoints, chunk, saved) -> float:
-    """The loop itself, from the saved state to the last step; returns the training seconds of this and earlier runs."""
-    state, before = saved["state"], float(saved["seconds"])
-    total, validate_every = settings.steps(settings.train_tasks), settings.steps(settings.validate_every)
-    evaluate = make_evaluate(problem.eval_learner, problem.score, settings.tasks_at_once)
-    evaluate = functools.partial(evaluate, sample=problem.sampler("validation"))
-    state, _ = chunk(state, steps=0)  # compiles, so that rates are those of the work itself
+def train_seeds(problem: Problem, settings: Settings, workdirs: Sequence[Workdir]) -> list[Tested]:
+    """The same for a run in each of the workdirs, all in one program: their seeds are settings.seed and those after it.
+
+    Each is what it would be alone, up to the order of summation.
+    """
+    program = make_program(problem, settings, len(workdirs))
+    fresh = [{"state": state, "seconds": np.zeros((), np.float32)} for state in program.fresh]
+    with contextlib.ExitStack() as open_files:
+        files = [open_files.enter_context(contextlib.closing(Checkpoints(workdir.checkpoints))) for workdir in workdirs]
+        runs = [Run(*pair) for pair in zip(workdirs, files, strict=True)]
+        seconds = _train(problem, settings, program, runs, _restored(runs, fresh))
+        return [_tested(problem, program, run, like, seconds) for run, like in zip(runs, fresh, strict=True)]
+
+
+def _restored(runs: list[Run], fresh: list[dict]) -> list[dict]:
+    """The newest state that all runs have saved; `fresh` if there is none. Later metrics and checkpoints are dropped."""
+    pairs = list(zip(runs, fresh, strict=True))
+    found = [run.checkpoints.latest(like) or (0, like) for run, like in pairs]
+    common = min(step for step, _ in found)
+    for position, (run, like) in enumerate(pairs):
+        if found[position][0] > common:
+            found[position] = run.checkpoints.latest(like, up_to=common) or (0, like)
+        if found[position][0] != common:
+            raise ValueError(f"{run.workdir.path}: no checkpoint of step {common}, which the other seeds are at")
+        run.workdir.keep_metrics_up_to(common)
+    if common:
+        log.info("resuming at step %d", common)
+    return [saved for _, saved in found]
+
+
+def _train(problem: Problem, settings: Settings, program: Program, runs: list[Run], saved: list[dict]) -> float:
+    """The loop itself, from the saved states to the last step; returns the training seconds of this and earlier sittings."""
+    state, before = program.join([run["state"] for run in saved]), float(saved[0]["seconds"])
+    done, total, validate_every = int(saved[0]["state"].step), *map(settings.steps, (settings.train_tasks, settings.validate_every))
+    state, _ = program.advance(state, 0)  # compiles, so that rates are those of the work itself
     progress, began, last_save = Progress(total * settings.meta_batch), time.monotonic(), time.monotonic()
-    done = int(state.step)
     with signals.collected() as caught:
         while done < total:
             goal = min(total, _next(done, settings.steps(settings.log_every)), _next(done, validate_every))
-            state, line = _advance(chunk, state, done, goal, settings.meta_batch)
-            done, quality = goal, None
-            if done % validate_every == 0 or done == total:
-                keys = task_keys("validation", settings.validation_tasks)
-                line["validation_score"] = score = float(jnp.mean(evaluate(state.params, keys)))
-                quality = problem.quality(score)
-                _warn_at_chance(problem, settings, line)
-            workdir.log(line)
-            progress.show(line)
-            if quality is not None or caught or time.monotonic() - last_save > SAVE_SECONDS:
+            state, lines = _advance(program, state, done, goal, settings.meta_batch, len(runs))
+            done, validated = goal, goal % validate_every == 0 or goal == total
+            if validated:
+                _validate(problem, settings, program, state, lines)
+            for run, line in zip(runs, lines, strict=True):
+                run.workdir.log(line)
+            progress.show({key: type(value)(np.mean([line[key] for line in lines])) for key, value in lines[0].items()})
+            stop, late = agreed(bool(caught), time.monotonic() - last_save > SAVE_SECONDS)
+            if validated or stop or late:
                 last_save = time.monotonic()
-                checkpoints.save(done, {"state": state, "seconds": jnp.asarray(before + last_save - began)}, quality)
-            if caught:
-                checkpoints.wait()
-                raise signals.Interrupted(caught[0])
+                _save(problem, runs, state, lines, before + last_save - began)
+            if stop:
+                for run in runs:
+                    run.checkpoints.wait()
+                raise signals.Interrupted((caught or [signal.SIGTERM])[0])
     return before + time.monotonic() - began
 
 
-def _advance(chunk, state, done: int, goal: int, meta_batch: int):
-    """Meta-steps `done` to `goal`: (state, line of metrics). Raises FloatingPointError for a loss that is not finite."""
+def _advance(program: Program, state, done: int, goal: int, meta_batch: int, count: int):
+    """Meta-steps `done` to `goal`: (state, line of metrics of each run). Raises FloatingPointError for a loss not finite."""
     start = time.monotonic()
-    state, means = chunk(state, steps=goal - done)
-    line = {"step": goal, "tasks": goal * meta_batch, "loss": float(means.loss), "score": float(means.score)}
-    line["tasks_per_second"] = (goal - done) * meta_batch / (time.monotonic() - start)
-    if not np.isfinite(line["loss"]):
-        raise FloatingPointError(f"loss is {line['loss']} between steps {done} and {goal}")
-    return state, line
+    state, means = program.advance(state, goal - done)
+    losses, scores = (np.reshape(values, count).tolist() for values in means)
+    rate = (goal - done) * meta_batch / (time.monotonic() - start)
+    if not np.isfinite(losses).all():
+        raise FloatingPointError(f"loss is {', '.join(map(str, losses))} between steps {done} and {goal}")
+    facts = {"step": goal, "tasks": goal * meta_batch}
+    pairs = zip(losses, scores, strict=True)
+    return state, [{**facts, "loss": loss, "score": score, "tasks_per_second": rate} for loss, score in pairs]
+
+
+def _validate(problem: Problem, settings: Settings, program: Program, state, lines: list[dict]) -> None:
+    """Adds the validation score of each run to its line, and says which are still at chance when they should not be."""
+    for line, params in zip(lines, unstack(state.params, len(lines)), strict=True):
+        line["validation_score"] = score = float(jnp.mean(program.scores(params, "validation")))
+        if line["tasks"] >= settings.patience_tasks and problem.at_chance(score):
+            message = "still at chance after %d tasks: validation %s %.4g, chance %.4g (some starts have long plateaus)"
+            log.warning(message, line["tasks"], problem.metric, score, problem.chance)
+
+
+def _save(problem: Problem, runs: list[Run], state, lines: list[dict], seconds: float) -> None:
+    for run, line, own in zip(runs, lines, unstack(state, len(runs)), strict=True):
+        quality = problem.quality(line["validation_score"]) if "validation_score" in line else None
+        run.checkpoints.save(line["step"], {"state": own, "seconds": np.asarray(seconds, np.float32)}, quality)
+
+
+def _tested(problem: Problem, program: Program, run: Run, like: dict, seconds: float) -> Tested:
+    """Tests the parameters with the best validation score."""
+    best, validation = run.checkpoints.best_step(), run.checkpoints.best_quality() * problem.quality(1.0)
+    params = run.checkpoints.restore_best(like)["state"].params
+    scores = np.asarray(program.scores(params, "test"))
+    return Tested(params, scores, estimate(scores), best, validation, seconds, program.input_shape)
 
 
 def _next(done: int, every: int) -> int:
     return (done // every + 1) * every
 
 
-def _warn_at_chance(problem: Problem, settings: Settings, line: dict) -> None:
-    late = line["tasks"] >= settings.patience_tasks
-    if late and problem.at_chance(line["validation_score"]):
-        message = "still at chance after %d tasks: validation %s %.4g, chance %.4g (some starts have long plateaus)"
-        log.warning(message, line["tasks"], problem.metric, line["validation_score"], problem.chance)
-
-
 def finish(problem: Problem, tested: Tested, workdir: Workdir, facts: dict) -> dict:
     """Writes the outcome of a run into its workdir, result.json last, and returns what that holds."""
-    params_files.save(workdir.path / "params.npz", tested.params)
     result = {
         "metric": problem.metric,
         "score": tested.estimate.mean,
@@ -141,5 +166,7 @@ def finish(problem: Problem, tested: Tested, workdir: Workdir, facts: dict) -> d
         "params_sha256": params_files.sha256(tested.params),
         **facts,
     }
-    write_result(workdir.path, result, tested.scores)
+    if workdir.writes:
+        params_files.save(workdir.path / "params.npz", tested.params)
+        write_result(workdir.path, result, tested.scores)
     return result

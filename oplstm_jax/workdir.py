@@ -26,11 +26,15 @@ class InUse(ValueError):
 class Workdir:
     """Opens (and makes) the folder for one configuration and locks it against other processes.
 
+    writes: False for a process that takes part in the run of another one (`jax.distributed`) and only reads.
+
     Raises ValueError if it belongs to another configuration or cannot be written, `InUse` if another process has it.
     """
 
-    def __init__(self, path: str | Path, config: dict[str, Any]):
-        self.path = Path(path)
+    def __init__(self, path: str | Path, config: dict[str, Any], writes: bool = True):
+        self.path, self.writes = Path(path), writes
+        if not writes:
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.path / ".lock", "a")
@@ -64,7 +68,8 @@ class Workdir:
 
     def close(self) -> None:
         """Lets other processes use the folder."""
-        self._lock.close()
+        if self.writes:
+            self._lock.close()
 
     @property
     def checkpoints(self) -> Path:
@@ -76,11 +81,15 @@ class Workdir:
 
     def keep_metrics_up_to(self, step: int) -> None:
         """Drops the lines after `step`, which a resumed run writes again."""
+        if not self.writes:
+            return
         kept = [line for line in self.metrics() if line["step"] <= step]
         write_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
     def log(self, line: dict) -> None:
         """Appends one line to metrics.jsonl."""
+        if not self.writes:
+            return
         with open(self.path / "metrics.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
 

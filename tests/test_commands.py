@@ -42,6 +42,7 @@ BAD = {
     "unknown norm": ([*TRAIN, PI, "--config.norm=batch"], "expected one of transductive, support, layer, none"),
     "unknown data": ([*TRAIN, PI, "--config.data=cosine"], "sine"),
     "unknown flag": ([*TRAIN, PI, "--wrokdir=x"], "wrokdir"),
+    "place among processes": ([*TRAIN, PI, "--distributed=host:1,2,2"], "expected auto or ADDRESS:PORT,PROCESSES,NUMBER"),
     "stray argument": ([*TRAIN, PI, "more"], "more"),
     "unknown table": (["experiments.reproduce", "cosine", "--workdir=WORKDIR"], "expected one of"),
     "fraction": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--fraction=2"], "expected above 0 and at most 1"),

@@ -25,7 +25,7 @@ def base_config() -> ConfigDict:
     """All fields with neutral values; `oplstm_jax.build` says what they mean."""
     config = ConfigDict()
     config.learner, config.base, config.data, config.norm = "", "mlp", "", "none"
-    config.seed = 0
+    config.seed, config.num_seeds = 0, 1
     config.way, config.shot, config.query, config.test_query = 5, 1, 15, 15
     config.train_shot = config.get_ref("shot")
     config.passes = 1

@@ -1,0 +1,67 @@
+"""What devices do in meta-training, compiled: steps and scores of one run, or of several that differ in their seed."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from oplstm_jax.evaluate import make_evaluate, task_keys
+from oplstm_jax.meta import Log, MetaState, init_state, make_chunk, make_step
+from oplstm_jax.problem import Problem, Settings
+from oplstm_jax.seeds import over_seeds, stack
+from oplstm_jax.sharding import axis_of, replicate, task_mesh
+from oplstm_jax.types import Array, Params
+
+
+class Program(NamedTuple):
+    """The device's part of S runs with successive seeds.
+
+    fresh: the first state of each run. join: states of each run -> state of all.
+    advance: (state of all, number of meta-steps) -> (new state, Log of [S], or scalars for one run).
+    scores: (meta-parameters of one run, split) -> score of each task in the list of validation or test tasks.
+    input_shape: of one example.
+    """
+
+    fresh: list[MetaState]
+    join: Callable[[list[MetaState]], MetaState]
+    advance: Callable[[MetaState, int], tuple[MetaState, Log]]
+    scores: Callable[[Params, str], Array]
+    input_shape: tuple[int, ...]
+
+
+def make_optimiser(settings: Settings) -> optax.GradientTransformation:
+    """Adam with its default moments, after clipping every entry of the meta-gradient where asked (SPEC §7)."""
+    adam = optax.adam(settings.learning_rate)
+    return adam if settings.outer_clip is None else optax.chain(optax.clip(settings.outer_clip), adam)
+
+
+def make_program(problem: Problem, settings: Settings, count: int = 1) -> Program:
+    """The program for runs with the seeds settings.seed, settings.seed + 1, ..., on all devices that share the tasks."""
+    mesh, optimiser = task_mesh(settings.meta_batch), make_optimiser(settings)
+    keys = [jax.random.split(jax.random.key(settings.seed + i), 3) for i in range(count)]
+    init_keys, shape_keys, run_keys = ([key[use] for key in keys] for use in range(3))
+    episode = problem.sampler("train")(shape_keys[0])
+    start = jax.jit(functools.partial(init_state, problem.learner, optimiser))
+    step = make_step(
+        problem.learner,
+        problem.loss,
+        problem.score,
+        optimiser,
+        settings.meta_batch,
+        settings.tasks_at_once,
+        axis_of(mesh),
+    )
+    chunk = make_chunk(over_seeds(step, count, (0, 0, None)), mesh)
+    evaluate = make_evaluate(problem.eval_learner, problem.score, settings.tasks_at_once, mesh)
+    sampler = functools.cache(lambda split: replicate(problem.sampler(split), mesh))
+    run_key, tasks = replicate(stack(run_keys), mesh), {"validation": settings.validation_tasks, "test": settings.test_tasks}
+    return Program(
+        fresh=[replicate(start(key, episode), mesh) for key in init_keys],
+        join=lambda states: replicate(stack(states), mesh),
+        advance=lambda state, steps: chunk(state, run_key, jnp.int32(steps), sampler("train")),
+        scores=lambda params, split: evaluate(params, task_keys(split, tasks[split]), sampler(split)),
+        input_shape=episode.support.x.shape[1:],
+    )

@@ -1,0 +1,80 @@
+"""Several devices give the results of one. Run by test_sharding.py in a process that has four."""
+
+import flax.jax_utils
+import jax
+import numpy as np
+import optax
+import pytest
+from learner_table import blobs
+from test_train import small_config
+
+from experiments.run import run_config
+from oplstm_jax.evaluate import make_evaluate, task_keys
+from oplstm_jax.learners.protonet import protonet
+from oplstm_jax.losses import accuracy, cross_entropy
+from oplstm_jax.meta import init_state, make_chunk, make_pmap_chunk, make_step
+from oplstm_jax.nets.mlp import MLP
+from oplstm_jax.sharding import TASKS, axis_of, replicate, task_mesh
+from oplstm_jax.workdir import read_metrics
+
+LEARNER = protonet(MLP((6, 5), 3, "transductive"))
+SAMPLE = jax.tree_util.Partial(blobs)
+
+
+def _trained(mesh, chunk_of=make_chunk):
+    """The state and log after three meta-steps on meta-batches of four."""
+    optimiser = optax.sgd(0.1)
+    state = init_state(LEARNER, optimiser, jax.random.key(0), blobs(jax.random.key(1)))
+    step = make_step(LEARNER, cross_entropy, accuracy, optimiser, 4, tasks_at_once=2, axis=axis_of(mesh))
+    return chunk_of(step, mesh)(replicate(state, mesh), jax.random.key(2), 3, SAMPLE)
+
+
+def _close(one, other):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), one, other)
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_a_meta_batch_is_shared_by_devices(devices):
+    _close(_trained(task_mesh(4, jax.devices()[:devices])), _trained(None))
+
+
+def test_pmap_takes_the_same_steps():
+    def chunk_of(step, mesh):
+        chunk = make_pmap_chunk(step, TASKS)
+        return lambda state, *rest: chunk(flax.jax_utils.replicate(state, list(mesh.devices)), *rest)
+
+    state, log = _trained(task_mesh(4, jax.devices()[:2]), chunk_of)
+    _close((flax.jax_utils.unreplicate(state), log), _trained(None))
+
+
+@pytest.mark.parametrize("tasks", [1, 7, 8])
+def test_lists_of_tasks_are_shared_by_devices(tasks):
+    params, keys = LEARNER.init(jax.random.key(0), blobs(jax.random.key(1))), task_keys("test", tasks)
+    mesh = task_mesh(4)
+    one = make_evaluate(LEARNER, accuracy, 2)(params, jax.random.clone(keys), SAMPLE)
+    shared = make_evaluate(LEARNER, accuracy, 2, mesh)(replicate(params, mesh), keys, SAMPLE)
+    assert shared.shape == (tasks,)
+    np.testing.assert_allclose(shared, one, atol=1e-6)
+
+
+def test_a_mesh_takes_the_devices_that_share_the_meta_batch_evenly():
+    sizes = {batch: getattr(task_mesh(batch), "size", 1) for batch in (1, 2, 3, 4, 6, 8)}
+    assert sizes == {1: 1, 2: 2, 3: 3, 4: 4, 6: 3, 8: 4}
+
+
+def test_a_run_is_the_same_on_one_device(tmp_path, monkeypatch):
+    shared = run_config(small_config(meta_batch=4), tmp_path / "four")
+    assert shared["hardware"].startswith("4 x cpu")
+    monkeypatch.setattr("oplstm_jax.program.task_mesh", lambda meta_batch: None)
+    alone = run_config(small_config(meta_batch=4), tmp_path / "one")
+    losses = [[line["loss"] for line in read_metrics(tmp_path / folder)] for folder in ("four", "one")]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    assert shared["score"] == pytest.approx(alone["score"], rel=1e-3)
+
+
+def test_a_share_that_is_not_even_is_refused():
+    mesh = task_mesh(4)
+    step = make_step(LEARNER, cross_entropy, accuracy, optax.sgd(0.1), 6, axis=axis_of(mesh))
+    state = init_state(LEARNER, optax.sgd(0.1), jax.random.key(0), blobs(jax.random.key(1)))
+    with pytest.raises(ValueError, match="6 tasks: expected a multiple of the devices, 4"):
+        make_chunk(step, mesh)(state, jax.random.key(2), 1, SAMPLE)
