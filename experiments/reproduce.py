@@ -2,6 +2,7 @@
 
     python -m experiments.reproduce sine|omniglot|omniglot_conv4|glyphs --workdir=runs/sine [--seeds=0,1,2]
         [--fraction=0.1] [--learners=op_lstm,maml] [--shots=5,10] [--workers=2] [--data=PACK.npz]
+        [--fields=image_size=28,filters=32]
     python -m experiments.reproduce within|cross --data=mini,cub --workdir=runs/natural [...]
 
 Finished cells are skipped and interrupted ones resumed; several processes may share a workdir, and --workers starts
@@ -37,6 +38,7 @@ flags.DEFINE_list("data", [], "Other data than the configuration's: a prepared s
 flags.DEFINE_integer("workers", 1, "Processes that share the work; the others write worker<N>.log in the workdir.")
 flags.DEFINE_bool("train", True, "--notrain only writes the report of what is finished, also after merging workdirs.")
 flags.DEFINE_float("fraction", 1.0, "Fraction of the authors' training tasks.")
+flags.DEFINE_list("fields", [], "Fields that differ from the authors' configuration, such as image_size=28,filters=32.")
 
 
 def main() -> None:
@@ -90,6 +92,7 @@ def write_report(table: Table, root: Path, seeds: tuple[int, ...], fraction: flo
     cells = list(_cells(table, root, seeds))
     rows = [report.summarise(_tested(cell, test)) for _, test, cell in cells]
     title = table.title if fraction == 1 else f"{table.title}, {fraction:g} of the authors' training tasks"
+    title += f", with {' '.join(flags.FLAGS.fields)}" if flags.FLAGS.fields else ""
     config = json.loads(table.parts[0].get_config(table.learners[0]).to_json_best_effort())
     problem = build.build_problem({**config, "data": table.parts[0].data or config["data"]})
     text = report.markdown(title, rows, problem.metric)
@@ -142,7 +145,7 @@ def _table(name: str) -> Table:
 def _runs(table: Table, seeds: tuple[int, ...], fraction: float) -> Iterator[tuple[str, ConfigDict]]:
     """(folder, configuration) of every run, seed by seed so that a partial table has all of its cells."""
     for seed, part, shot, learner in itertools.product(seeds, table.parts, table.shots, table.learners):
-        config = part.get_config(f"{learner},shot={shot},seed={seed}")
+        config = part.get_config(",".join([learner, f"shot={shot}", f"seed={seed}", *flags.FLAGS.fields]))
         config.data = part.data or config.data
         config.train_tasks = max(1, round(config.train_tasks * fraction))
         config.validate_every = min(config.validate_every, -(-config.train_tasks // 4))
