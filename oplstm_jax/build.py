@@ -12,6 +12,7 @@
     tasks_at_once          tasks of a meta-batch vectorised together (None: what is fastest, all or, for conv4 on a CPU, one)
     train_tasks, validate_every, log_every, validation_tasks, test_tasks, patience_tasks
     norm                   normalisation mode of the base-learner
+    precision              float32, or bfloat16 for the convolutions of conv4
 """
 
 import functools
@@ -37,6 +38,7 @@ POSITIVE = (
 NOT_NEGATIVE = "seed passes eval_passes patience_tasks".split()
 SINE_CHANCE = 4.2517  # E[A^2] / 2: the mean squared error of predicting 0 everywhere
 BASES = ("mlp", "conv4", "none")
+PRECISIONS = ("float32", "bfloat16")
 
 
 def build_settings(config: Mapping[str, Any]) -> Settings:
@@ -113,10 +115,14 @@ def _images(data: str, image_size: int | None) -> ImageSet:
 def _base(config: Mapping[str, Any], outputs: int) -> nn.Module | None:
     if config["base"] not in BASES:
         raise ValueError(f"unknown base {config['base']!r}: expected one of {', '.join(BASES)}")
+    if config["precision"] not in PRECISIONS:
+        raise ValueError(f"unknown precision {config['precision']!r}: expected one of {', '.join(PRECISIONS)}")
+    if config["precision"] != "float32" and config["base"] != "conv4":
+        raise ValueError(f"precision is {config['precision']}: base {config['base']} only has float32, conv4 has both")
     if config["base"] == "none":
         return None
     if config["base"] == "conv4":
-        return Conv4(config["filters"], outputs, config["norm"])
+        return Conv4(config["filters"], outputs, config["norm"], precision=config["precision"])
     hidden = tuple(config["hidden"])
     if not hidden or min(hidden) < 1:
         raise ValueError(f"hidden is {hidden}: expected one or more positive widths")

@@ -14,7 +14,7 @@ from oplstm_jax.workdir import read_config, read_result
 
 
 # Fields that configurations did not always have, with the values that say what runs did before.
-LATER_FIELDS = {"filters": 64, "image_size": None, "rotations": False, "tasks_at_once": None, "augment": {}}
+LATER_FIELDS = {"filters": 64, "image_size": None, "rotations": False, "tasks_at_once": None, "augment": {}, "precision": "float32"}
 
 
 class Trained(NamedTuple):

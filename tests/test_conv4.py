@@ -130,3 +130,24 @@ def test_too_small_images_are_refused(shape):
 def test_images_need_a_channel_dimension():
     with pytest.raises(ValueError, match="channels"):
         Conv4().init(jax.random.key(0), jnp.zeros((2, 28, 28)))
+
+
+def test_bfloat16_is_close_and_leaves_parameters_in_float32():
+    x = _images(7, count=8)
+    exact, coarse = (Conv4(filters=4, outputs=3, blocks=2, precision=name) for name in ("float32", "bfloat16"))
+    params = _params(exact, x)
+
+    def outputs_and_gradient(net):
+        def loss(params):
+            outputs = net.apply({"params": params}, x)
+            return jnp.sum(jnp.square(outputs)), outputs
+
+        return jax.jit(jax.grad(loss, has_aux=True))(params)
+
+    (gradient, outputs), (rough, near) = outputs_and_gradient(exact), outputs_and_gradient(coarse)
+    assert near.dtype == jnp.float32 and {leaf.dtype for leaf in jax.tree.leaves(rough)} == {jnp.dtype("float32")}
+    np.testing.assert_allclose(near, outputs, atol=0.05)
+    assert np.abs(near - outputs).max() > 1e-5  # or it was not bfloat16 at all
+    for name in ("conv_0", "conv_1", "out"):
+        mine, other = (np.ravel(tree[name]["kernel"]) for tree in (rough, gradient))
+        assert mine @ other > 0.98 * np.linalg.norm(mine) * np.linalg.norm(other)

@@ -108,6 +108,8 @@ def _features(base, name):
 def _conv4(base, name):
     if not isinstance(_needed(base, name), Conv4):
         raise ValueError(f"learner {name} is defined on Conv-4: expected base 'conv4'")
+    if base.precision != "float32":
+        raise ValueError(f"learner {name} only has float32: precision is {base.precision}")
     return base
 
 

@@ -20,20 +20,27 @@ class Conv4(nn.Module):
     pixels and 84x84 leaves 5x5. Features are flattened in the order (H, W, filters); with `outputs=None` they are the
     result. Parameters: `conv_0` .. with kernel [3, 3, in, out] and bias [out], `norm_0` .. with scale and shift, and
     `out` with kernel [in, out] and bias [out].
+
+    precision: float32, or bfloat16 for images, feature maps and convolutions; parameters, statistics of the
+    normalisation and what follows the blocks keep their own.
     """
 
     filters: int = 64
     outputs: int | None = None
     norm: str = "transductive"
     blocks: int = 4
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         check_images(x, self.blocks)
+        given = x.dtype
+        if self.precision != "float32":
+            x = x.astype(self.precision)
         for block in range(self.blocks):
             x = Conv3x3(self.filters, name=f"conv_{block}")(x)
             x = jax.nn.relu(Norm(self.norm, name=f"norm_{block}")(x, max_pool))  # the ReLU commutes with the maximum
-        x = x.reshape(x.shape[0], -1)
+        x = x.reshape(x.shape[0], -1).astype(given)
         return x if self.outputs is None else output_layer(self.outputs, x.shape[-1])(x)
 
 
@@ -57,7 +64,8 @@ class Conv3x3(nn.Module):
         features = x.shape[-1]
         kernel = self.param("kernel", self.kernel_init, (3, 3, features, self.filters))
         bias = self.param("bias", self.bias_init or fan_in_bias(9 * features), (self.filters,))
-        return conv3x3(x, change(kernel) if change else kernel) + bias[None, None, None]
+        kernel = change(kernel) if change else kernel
+        return conv3x3(x, kernel.astype(x.dtype)) + bias[None, None, None].astype(x.dtype)
 
 
 def max_pool(x: Array) -> Array:

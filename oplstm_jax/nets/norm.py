@@ -47,11 +47,12 @@ class Norm(nn.Module):
         if pool:
             sign = jnp.where(scale < 0, -1, 1).astype(x.dtype)
             x = sign * pool(sign * x)
-        return (x - mean) * (scale / jnp.sqrt(variance + EPSILON)) + shift
+        return ((x - mean) * (scale / jnp.sqrt(variance + EPSILON)) + shift).astype(x.dtype)
 
     def _statistics(self, x: Array) -> tuple[Array, Array]:
         if self.mode == "support" and self.has_variable("stats", "mean") and not self.is_mutable_collection("stats"):
             return self.get_variable("stats", "mean"), self.get_variable("stats", "variance")
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         mean, variance = moments(x, tuple(range(1, x.ndim)) if self.mode == "layer" else tuple(range(x.ndim - 1)))
         if self.mode == "support" and self.is_mutable_collection("stats"):
             self.put_variable("stats", "mean", mean)
