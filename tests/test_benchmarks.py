@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from processes import OPTIMISED
 
-from benchmarks import plain, problems
+from benchmarks import convolutions, plain, problems
 from oplstm_jax import build
 from oplstm_jax.losses import cross_entropy
 from oplstm_jax.meta import task_outputs
+from oplstm_jax.nets.conv import plain_conv3x3
 
 ROOT = Path(__file__).parents[1]
 FIELDS = (
@@ -25,6 +26,18 @@ FIELDS = (
 def _run(*words):
     command = [sys.executable, "-m", "benchmarks.throughput", *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=OPTIMISED)
+
+
+@pytest.mark.parametrize("way", convolutions.WAYS)
+def test_all_ways_to_convolve_are_one(way):
+    keys = jax.random.split(jax.random.key(0))
+    x, kernels = jax.random.normal(keys[0], (2, 3, 5, 6, 4)), jax.random.normal(keys[1], (2, 3, 3, 4, 7))
+
+    def result(convolve):
+        return jax.jit(jax.value_and_grad(lambda x, k: jax.numpy.sum(convolve(x, k) ** 3), (0, 1)))(x, kernels)
+
+    expected = result(lambda x, k: jax.numpy.stack([plain_conv3x3(*pair) for pair in zip(x, k, strict=True)]))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-2), result(convolutions.WAYS[way]), expected)
 
 
 def test_a_row_holds_all_fields(tmp_path):
