@@ -161,10 +161,30 @@ def test_show_prints_counts_and_writes_a_contact_sheet(mine, capsys, tmp_path):
         assert sheet.size == (4 * 10 + 4, 2 * 30 + 4) and np.asarray(sheet).std() > 20
 
 
+def test_a_pack_holds_the_classes_asked_for_in_their_splits(mine, capsys, tmp_path):
+    assert main(["prepare", "own", "--from", str(mine), "--channels", "1", "--image-size", "10"]) == 0
+    whole = load("own")
+    assert main(["pack", "own", "part.npz", "--per-split", "2", "1", "1"]) == 0
+    assert "packed: part.npz" in capsys.readouterr().out
+    part = load(str(tmp_path / "part.npz"))
+    assert np.bincount(part.class_split).tolist() == [2, 1, 1]
+    for name, split, images in zip(part.class_names, part.class_split, np.split(part.images, 4), strict=True):
+        index = whole.class_names.index(name)
+        assert whole.class_split[index] == split
+        np.testing.assert_array_equal(images, whole.images[4 * index : 4 * index + 4])
+    assert main(["pack", "own", "two.npz", "--classes", "class1", "class[23]"]) == 0
+    assert load(str(tmp_path / "two.npz")).class_names == ("class1", "class2", "class3")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         [],
+        ["pack", "mine"],
+        ["pack", "mine", "part.txt"],
+        ["pack", "mine", "part.npz", "--classes", "nobody"],
+        ["pack", "mine", "part.npz", "--per-split", "99", "1", "1"],
+        ["pack", "mine", "no/such/folder/part.npz"],
         ["show"],
         ["show", "nothing-here"],
         ["show", "mine", "--way", "0"],

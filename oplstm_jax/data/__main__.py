@@ -1,10 +1,19 @@
-"""`python -m oplstm_jax.data prepare NAME [--from PATH]` and `python -m oplstm_jax.data show NAME-or-PATH`."""
+"""Prepares image sets, shows them, and packs parts of them for other machines.
+
+    python -m oplstm_jax.data prepare NAME [--from PATH]
+    python -m oplstm_jax.data show NAME-or-PATH
+    python -m oplstm_jax.data pack NAME-or-PATH FILE.npz [--per-split 64 16 20] [--classes PATTERN ...]
+"""
 
 import argparse
+import glob
 import sys
 from pathlib import Path
 
-from oplstm_jax.data.images import SPLITS
+import numpy as np
+
+from oplstm_jax.data.cache import write_pack
+from oplstm_jax.data.images import SPLITS, select_classes
 from oplstm_jax.data.prepare import prepare
 from oplstm_jax.data.show import write_sheet
 from oplstm_jax.data.sources import load
@@ -44,9 +53,27 @@ def run_show(options: argparse.Namespace) -> None:
     print(loaded.describe(), f"contact sheet: {path}", sep="\n")
 
 
+def run_pack(options: argparse.Namespace) -> None:
+    """Writes the chosen classes of a data set as an .npz pack, which holds all that a run on them needs."""
+    loaded = load(options.name, options.image_size)
+    if options.classes:
+        loaded = select_classes(loaded, options.classes)
+    if options.per_split:
+        members = [np.flatnonzero(loaded.class_split == split) for split in range(len(SPLITS))]
+        for name, wanted, classes in zip(SPLITS, options.per_split, members, strict=True):
+            if wanted > len(classes):
+                raise ValueError(f"{loaded.name} has {len(classes)} {name} classes, not {wanted}")
+        first = [i for wanted, classes in zip(options.per_split, members, strict=True) for i in classes[:wanted]]
+        loaded = select_classes(loaded, [glob.escape(loaded.class_names[i]) for i in first])
+    if options.file.suffix != ".npz":
+        raise ValueError(f"{options.file}: expected a file name that ends in .npz")
+    write_pack(options.file, loaded)
+    print(loaded.describe(), f"packed: {options.file}, {options.file.stat().st_size / 2**20:.1f} MiB", sep="\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m oplstm_jax.data", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="prepare|show", parser_class=_Parser)
+    commands = parser.add_subparsers(required=True, metavar="prepare|show|pack", parser_class=_Parser)
     command = commands.add_parser("prepare", help="decode a data set once and keep it in the cache directory")
     command.add_argument("name", help="omniglot, cub, miniimagenet, or any name for images of your own")
     command.add_argument("--from", dest="source", help=".npz pack, folder, archive, or tfds[:DATA_DIR]; else download")
@@ -64,6 +91,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--out", type=Path, help="the picture (NAME.png)")
     command.set_defaults(run=run_show)
+    command = commands.add_parser("pack", help="write some classes of a data set as an .npz pack")
+    command.add_argument("name", help="a prepared name, an .npz pack or a folder")
+    command.add_argument("file", type=Path, help="the pack")
+    command.add_argument("--image-size", type=_positive)
+    command.add_argument("--classes", nargs="+", metavar="PATTERN", help='names or shell patterns, such as "Latin/*"')
+    numbers = [name.upper() for name in SPLITS]
+    command.add_argument("--per-split", nargs=3, type=_positive, metavar=tuple(numbers), help="only the first so many")
+    command.set_defaults(run=run_pack)
     return parser
 
 

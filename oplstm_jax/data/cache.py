@@ -50,16 +50,21 @@ def save(image_set: ImageSet) -> Path:
     path = pack_path(image_set.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(path) as file:
-            np.savez(
-                file,
-                images=image_set.images,
-                labels=np.repeat(np.arange(len(image_set.counts)), image_set.counts),
-                class_names=np.array(image_set.class_names, dtype=np.str_),
-                class_split=image_set.class_split,
-                digest=np.array(image_set.digest),
-            )
+        write_pack(path, image_set)
     except OSError as error:
         reason = f"{error.strerror}; the variable OPLSTM_CACHE chooses another place"
         raise ValueError(f"{path}: cannot write prepared set ({reason})") from error
     return path
+
+
+def write_pack(path: Path, image_set: ImageSet) -> None:
+    """Writes a set as an .npz pack, whole or not at all. Raises OSError where it cannot be written."""
+    with atomic(path) as file:
+        np.savez(
+            file,
+            images=image_set.images,
+            labels=np.repeat(np.arange(len(image_set.counts)), image_set.counts),
+            class_names=np.array(image_set.class_names, dtype=np.str_),
+            class_split=image_set.class_split,
+            digest=np.array(image_set.digest),
+        )
