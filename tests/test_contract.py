@@ -16,7 +16,10 @@ PASSES = 2
 TASKS = 4
 
 
-@pytest.fixture(params=[pytest.param(row, id=row.name, marks=pytest.mark.xdist_group(row.name)) for row in ROWS])
+@pytest.fixture(
+    scope="module",  # so that all tests of a row follow one another
+    params=[pytest.param(row, id=row.name, marks=pytest.mark.xdist_group(row.name)) for row in ROWS],
+)
 def row(request) -> Row:
     return request.param
 
@@ -30,7 +33,7 @@ def _params(row: Row):
 
 
 @functools.lru_cache(maxsize=8)
-def _learn(row: Row, passes: int = PASSES):
+def _learn(row: Row, passes: int):
     """A jitted (params, episode, key) -> (outputs on the query set, info of the passes), and the list of its traces."""
     learner, traces = row.make(passes), []
 
@@ -59,7 +62,7 @@ def _tasks(row: Row):
 
 def test_shapes(row):
     episode = row.sample(jax.random.key(1))
-    outputs, info = _learn(row)[0](_params(row), episode, jax.random.key(3))
+    outputs, info = _learn(row, PASSES)[0](_params(row), episode, jax.random.key(3))
     assert bool(jax.tree.leaves(info)) == row.has_passes
     assert all(leaf.shape[0] == PASSES for leaf in jax.tree.leaves(info))
     assert outputs.shape == episode.query.y.shape
@@ -69,7 +72,7 @@ def test_shapes(row):
 
 def test_jit_compiles_once(row):
     results = [_outputs(row, row.sample(jax.random.key(seed)), key=-seed) for seed in (4, 5, 6)]
-    assert len(_learn(row)[1]) == 1
+    assert len(_learn(row, PASSES)[1]) == 1
     assert not np.allclose(results[0], results[1])
 
 
