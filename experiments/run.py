@@ -1,5 +1,6 @@
 """One run: a configuration, a workdir, a result. What `train` does once and `reproduce` many times."""
 
+import datetime
 import functools
 import json
 import os
@@ -13,36 +14,45 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from experiments import similarity
 from oplstm_jax import build
 from oplstm_jax.train import finish, train
 from oplstm_jax.workdir import Workdir
 
 
-def run_config(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+def run_config(config: ConfigDict, workdir: str | Path, gradient_step: float | None = None) -> dict[str, Any]:
     """Trains and tests (or goes on with, or looks up) one configuration in a workdir; returns its result.
+
+    gradient_step: for OP-LSTM's last layer, the step size of gradient descent with which its updates are compared at
+    every validation.
 
     Raises ValueError for a bad configuration or a workdir that holds another one.
     """
-    plain = json.loads(config.to_json_best_effort())
-    origin = facts()
-    settings, problem = build.build_settings(plain), build.build_problem(plain)
+    values, origin = plain(config), facts()
+    settings, problem = build.build_settings(values), build.build_problem(values)
     for split in ("train", "validation", "test"):  # impossible tasks are refused now, not when their turn comes
         problem.sampler(split)
-    folder = Workdir(workdir, plain)
+    folder = Workdir(workdir, values)
     try:
         if (result := folder.result()) is not None:
             return result
-        tested = train(problem, settings, folder)
+        probe = None if gradient_step is None else similarity.probe(values, gradient_step)
+        tested = train(problem, settings, folder, probe)
         names = ("learner", "seed", "norm", "test_query")
-        about = {**{name: plain[name] for name in names}, "config": plain, "peak_bytes": peak_bytes()}
+        about = {**{name: values[name] for name in names}, "config": values, "peak_bytes": peak_bytes()}
         return finish(problem, tested, folder, {**about, **origin})
     finally:
         folder.close()
 
 
+def plain(config: ConfigDict) -> dict[str, Any]:
+    """A configuration as JSON would hold it, references resolved."""
+    return json.loads(config.to_json_best_effort())
+
+
 @functools.cache
 def facts() -> dict[str, str]:
-    """What a result must say of its origin, as it is when first asked: commit, hardware, versions and command."""
+    """What a result must say of its origin, as it is when first asked: commit, hardware, versions, command and date."""
     device = jax.devices()[0]
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],
@@ -58,6 +68,7 @@ def facts() -> dict[str, str]:
         "hardware": f"{len(jax.devices())} x {device.platform}, {kind}",
         "versions": f"python {platform.python_version()}, jax {jax.__version__}",
         "command": " ".join(["python -m", main_module.name, *map(_portable, sys.argv[1:])]) if main_module else "",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
 
 

@@ -74,13 +74,12 @@ def build_problem(config: Mapping[str, Any]) -> Problem:
 def build_learner(config: Mapping[str, Any], passes: int) -> Learner:
     """The learner with the given number of passes. Raises ValueError for unknown names or options."""
     regression = config["data"] == "sine"
-    outputs = 1 if regression else config["way"]
     loss = mean_squared_error if regression else cross_entropy
     options = dict(config["options"])
-    if config["learner"] == "finetune" and not regression:
+    if config["learner"] == "finetune" and not regression and "classes" not in options:
         training_classes = int((_images(config["data"], config["image_size"]).class_split == 0).sum())
         options["classes"] = training_classes * (4 if config["rotations"] else 1)
-    return learners.make(config["learner"], _base(config, outputs), loss, passes, options)
+    return learners.make(config["learner"], build_base(config), loss, passes, options)
 
 
 def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
@@ -110,11 +109,13 @@ def _images(data: str, image_size: int | None) -> ImageSet:
     return load(data, image_size)
 
 
-def _base(config: Mapping[str, Any], outputs: int) -> nn.Module | None:
+def build_base(config: Mapping[str, Any]) -> nn.Module | None:
+    """The base-learner, None for raw inputs. Raises ValueError for an unknown name or impossible widths."""
     if config["base"] not in BASES:
         raise ValueError(f"unknown base {config['base']!r}: expected one of {', '.join(BASES)}")
     if config["base"] == "none":
         return None
+    outputs = 1 if config["data"] == "sine" else config["way"]
     if config["base"] == "conv4":
         return Conv4(config["filters"], outputs, config["norm"])
     hidden = tuple(config["hidden"])

@@ -3,6 +3,7 @@
 import functools
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -18,8 +19,10 @@ from oplstm_jax.meta import init_state, make_chunk, make_step
 from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.progress import Progress
 from oplstm_jax.statistics import Estimate, estimate
+from oplstm_jax.types import Params
 from oplstm_jax.workdir import Workdir, write_result
 
+Probe = Callable[[Params], dict[str, float]]  # what a run measures at every validation: fields of metrics.jsonl
 SAVE_SECONDS = 600  # at the latest after so long a checkpoint is written, also between validations
 log = logging.getLogger("oplstm_jax")
 
@@ -42,8 +45,10 @@ def make_optimiser(settings: Settings) -> optax.GradientTransformation:
     return adam if settings.outer_clip is None else optax.chain(optax.clip(settings.outer_clip), adam)
 
 
-def train(problem: Problem, settings: Settings, workdir: Workdir) -> Tested:
+def train(problem: Problem, settings: Settings, workdir: Workdir, probe: Probe | None = None) -> Tested:
     """Meta-trains in `workdir`, resuming what is there, and tests the parameters with the best validation score.
+
+    probe: what else to log at every validation.
 
     Raises signals.Interrupted after SIGTERM or SIGINT (the state is saved), FloatingPointError for a loss that is not
     finite, ValueError if there are checkpoints but none fits.
@@ -63,7 +68,7 @@ def train(problem: Problem, settings: Settings, workdir: Workdir) -> Tested:
             log.info("resuming at step %d", found[0])
         workdir.keep_metrics_up_to(int(saved["state"].step))
         chunk = functools.partial(chunk, run_key=run_key, sample=sample)
-        seconds = _run(problem, settings, workdir, checkpoints, chunk, saved)
+        seconds = _run(problem, settings, workdir, checkpoints, chunk, saved, probe)
         best, validation = checkpoints.best_step(), checkpoints.best_quality() * problem.quality(1.0)
         params = checkpoints.restore_best(saved)["state"].params
     finally:
@@ -74,7 +79,7 @@ def train(problem: Problem, settings: Settings, workdir: Workdir) -> Tested:
     return Tested(params, scores, estimate(scores), best, validation, seconds, input_shape)
 
 
-def _run(problem: Problem, settings: Settings, workdir: Workdir, checkpoints: Checkpoints, chunk, saved) -> float:
+def _run(problem: Problem, settings: Settings, workdir: Workdir, checkpoints: Checkpoints, chunk, saved, probe) -> float:
     """The loop itself, from the saved state to the last step; returns the training seconds of this and earlier runs."""
     state, before = saved["state"], float(saved["seconds"])
     total, validate_every = settings.steps(settings.train_tasks), settings.steps(settings.validate_every)
@@ -93,6 +98,7 @@ def _run(problem: Problem, settings: Settings, workdir: Workdir, checkpoints: Ch
                 line["validation_score"] = score = float(jnp.mean(evaluate(state.params, keys)))
                 quality = problem.quality(score)
                 _warn_at_chance(problem, settings, line)
+                line |= probe(state.params) if probe else {}
             workdir.log(line)
             progress.show(line)
             if quality is not None or caught or time.monotonic() - last_save > SAVE_SECONDS:
