@@ -67,12 +67,12 @@ def facts() -> dict[str, str]:
         "commit": commit or "unknown",
         "hardware": f"{len(jax.devices())} x {device.platform}, {kind}",
         "versions": f"python {platform.python_version()}, jax {jax.__version__}",
-        "command": " ".join(["python -m", main_module.name, *map(_portable, sys.argv[1:])]) if main_module else "",
+        "command": " ".join(["python -m", main_module.name, *map(portable, sys.argv[1:])]) if main_module else "",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
 
 
-def _portable(word: str) -> str:
+def portable(word: str) -> str:
     """A flag as it would be written on any machine: of an absolute path the last two parts."""
     flag, equals, value = word.partition("=")
     return f"{flag}={'/'.join(Path(value).parts[-2:])}" if equals and Path(value).is_absolute() else word

@@ -22,11 +22,11 @@ METRICS = {name: "cosine" if name.endswith("cosine") else "ratio" for name in Si
 def probe(config: dict[str, Any], step_size: float) -> Callable[[Params], dict[str, float]]:
     """params -> fields of metrics.jsonl: the mean of every `Similarity` and its 95 % interval over validation tasks."""
     measure, sample = _measure(config, step_size), build.build_sampler(config, "validation")
-    keys = task_keys("validation", min(PROBE_TASKS, config["validation_tasks"]))
+    count = min(PROBE_TASKS, config["validation_tasks"])
 
     def measured(params: Params) -> dict[str, float]:
         fields = {}
-        for name, values in measure(params, keys, sample)._asdict().items():
+        for name, values in measure(params, task_keys("validation", count), sample)._asdict().items():
             found = estimate(values)
             fields |= {name: found.mean, f"{name}_interval": found.interval}
         return fields

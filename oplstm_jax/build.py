@@ -77,9 +77,14 @@ def build_learner(config: Mapping[str, Any], passes: int) -> Learner:
     loss = mean_squared_error if regression else cross_entropy
     options = dict(config["options"])
     if config["learner"] == "finetune" and not regression and "classes" not in options:
-        training_classes = int((_images(config["data"], config["image_size"]).class_split == 0).sum())
-        options["classes"] = training_classes * (4 if config["rotations"] else 1)
+        options["classes"] = training_classes(config)
     return learners.make(config["learner"], build_base(config), loss, passes, options)
+
+
+def training_classes(config: Mapping[str, Any]) -> int:
+    """How many classes there are in meta-training, quarter turns as further ones where those are asked for."""
+    classes = int((_images(config["data"], config["image_size"]).class_split == 0).sum())
+    return classes * (4 if config["rotations"] else 1)
 
 
 def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
