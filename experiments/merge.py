@@ -21,7 +21,11 @@ from oplstm_jax.trained import complete
 from oplstm_jax.workdir import lock, read_config, read_metrics, read_result
 
 def main() -> None:
-    target, sources = Path(cli.required("workdir")), [Path(word) for word in cli.words("folder to merge from")]
+    print(merge(Path(cli.required("workdir")), [Path(word) for word in cli.words("folder to merge from")]))
+
+
+def merge(target: Path, sources: list[Path]) -> str:
+    """Merges the runs below `sources` into `target` and returns a line about it. Raises ValueError as said above."""
     for source in sources:
         if not find_runs(source):
             raise ValueError(f"{source}: no runs there: expected folders with a config.json")
@@ -37,7 +41,7 @@ def main() -> None:
                 taken.add(run)
     for run in sorted(taken):
         copy_run(chosen[run], target / run)
-    print(f"{len(taken)} runs copied to {target}, {len(chosen) - len(taken)} kept as they were")
+    return f"{len(taken)} runs copied to {target}, {len(chosen) - len(taken)} kept as they were"
 
 
 def find_runs(root: Path) -> list[Path]:

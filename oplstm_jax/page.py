@@ -88,7 +88,7 @@ def _incomplete(sections: Sequence[Section], not_run: list[str]) -> str:
             notes.append(f"{table['title']}: the data stands in for the paper's; its numbers are not comparable.")
         if table["fraction"] != 1:
             notes.append(f"{table['title']}: {table['fraction']:g} of the authors' training tasks.")
-        seeds = {_name(row): row["missing_seeds"] for row in table["cells"] if row["missing_seeds"]}
+        seeds = {cell_name(row): row["missing_seeds"] for row in table["cells"] if row["missing_seeds"]}
         notes += [f"{table['title']}: {name}: seeds {', '.join(map(str, s))} missing." for name, s in seeds.items()]
     items = "".join(f"<li>{_text(note)}</li>" for note in notes) or "<li>Nothing.</li>"
     return f"<details{' open' * (len(notes) < 12)}><summary>Missing, reduced or stand-in ({len(notes)})</summary><ul>{items}</ul></details>"
@@ -116,7 +116,7 @@ def _compared(row: Row, table: Mapping[str, Any]) -> tuple[str, list[str]]:
     if comparison and not table.get("stand_in"):
         difference = value(comparison["difference"], comparison["interval"], metric) + " *" * comparison["assumed"]
     theirs = value(published["mean"], published["interval"], metric) if published else "–"
-    return kind, [_name(row), ours, seeds, theirs, difference, words]
+    return kind, [cell_name(row), ours, seeds, theirs, difference, words]
 
 
 def _wall_times(rows: list[Row]) -> str:
@@ -137,7 +137,7 @@ def _runs(rows: list[Row]) -> str:
     lines = []
     for row in rows:
         for seed, run in row["seeds"].items():
-            texts = [f"{_name(row)}, seed {seed}", value(run["score"], run["interval"], row["metric"]), run.get("test_tasks", "")]
+            texts = [f"{cell_name(row)}, seed {seed}", value(run["score"], run["interval"], row["metric"]), run.get("test_tasks", "")]
             texts += [row["test_query"], row["norm"], clock(run["wall_seconds"]), run.get("commit", ""), run.get("hardware", "")]
             lines.append(("", [*map(str, texts), run["command"]]))
     table = _table(heads, lines, {8: "text"}) if lines else "<p>None.</p>"
@@ -162,7 +162,8 @@ def _figure(name: str, image: bytes) -> str:
     return f'<figure><img src="data:image/png;base64,{data}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
 
 
-def _name(row: Row) -> str:
+def cell_name(row: Row) -> str:
+    """Such as "OP-LSTM, 1-shot, k queries"."""
     return f"{LABELS[row['learner']]}, {row['shot']}-shot{', ' * bool(row['protocol'])}{row['protocol']}"
 
 

