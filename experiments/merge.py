@@ -80,12 +80,15 @@ def _last_step(folder: Path) -> int:
 def copy_run(source: Path, target: Path, config: str | None = None) -> None:
     """Copies the folder of a run, whole or not at all, in place of what is there; config: what its config.json says.
 
+    A finished run is copied without its checkpoints, which nothing needs any more.
+
     Raises ValueError if a process is at work in either folder.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with lock(source), lock(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as made:
         copy, replaced = Path(made) / "copy", Path(made) / "replaced"
-        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".lock", f"*{PARTIAL}"))
+        done = ["checkpoints"] if read_result(source) is not None else []
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".lock", f"*{PARTIAL}", *done))
         if config is not None:
             write_text(copy / "config.json", config)
         if target.exists():

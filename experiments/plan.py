@@ -13,13 +13,15 @@ from oplstm_jax.workdir import config_text, read_config, read_metrics, read_resu
 
 
 def progress_line(runs: list[PlannedRun], workers: int = 1) -> str:
-    """Such as "12/45 runs done, 1:02:03 left", of as many processes; "? left" as long as no run is finished."""
+    """Such as "12/45 runs done, 1:02:03 left", with so many processes.
+
+    It says "more than" as long as there are tables none of whose runs is finished.
+    """
     results = [read_result(run.folder) for run in runs]
     seconds = {run.folder: result["wall_seconds"] for run, result in zip(runs, results, strict=True) if result}
     left = [_expected(run, runs, seconds) for run in runs if run.folder not in seconds]
-    known = sum(s for s in left if s is not None)
-    time_left = clock(float("inf") if None in left else known / workers)
-    return f"{len(seconds)}/{len(runs)} runs done, {time_left} left"
+    known = clock(sum(s for s in left if s is not None) / workers)
+    return f"{len(seconds)}/{len(runs)} runs done, {'more than ' * (None in left)}{known} left"
 
 
 def adopt(run: PlannedRun, places: Iterable[Path]) -> bool:
@@ -35,18 +37,15 @@ def adopt(run: PlannedRun, places: Iterable[Path]) -> bool:
 
 
 def _expected(run: PlannedRun, runs: list[PlannedRun], seconds: dict[Path, float]) -> float | None:
-    """The time of a run: that of finished ones like it (of its table, learner and shots; else learner; else any)."""
-    if not seconds:
-        return None
+    """The mean time of the finished runs most like this one: of its table and learner and shots, or learner, or table."""
 
-    def likeness(other: PlannedRun) -> int:
-        same_table = other.folder.parent == run.folder.parent
-        same_learner = same_table and other.config.learner == run.config.learner
-        return same_table + same_learner + (same_learner and other.config.shot == run.config.shot)
+    def likeness(other: PlannedRun) -> tuple[bool, bool]:
+        same = other.config.learner == run.config.learner
+        return same, same and other.config.shot == run.config.shot
 
-    finished = [(likeness(other), seconds[other.folder]) for other in runs if other.folder in seconds]
-    most = max(level for level, _ in finished)
-    return statistics.mean(value for level, value in finished if level == most)
+    beside = [other for other in runs if other.folder in seconds and other.folder.parent == run.folder.parent]
+    most = max(map(likeness, beside), default=None)
+    return statistics.mean(seconds[other.folder] for other in beside if likeness(other) == most) if beside else None
 
 
 def _is_same(run: PlannedRun, folder: Path) -> bool:

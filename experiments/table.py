@@ -41,7 +41,7 @@ class Test:
 class Part:
     """Runs that share a configuration file and data. data: empty for the configuration's own. name: of their folder.
 
-    changes: fields that differ from the configuration file.
+    changes: number of shots -> fields that differ from the configuration file.
     gradient_step: for runs whose updates are compared with gradient descent as they are trained, its step size.
     """
 
@@ -49,14 +49,14 @@ class Part:
     tests: tuple[Test, ...]
     name: str = ""
     data: str = ""
-    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    changes: Callable[[int], dict[str, Any]] = lambda shot: {}
     gradient_step: float | None = None
 
     def configure(self, learner: str, shot: int, seed: int = 0) -> ConfigDict:
         """The configuration of one run at full budget."""
         config = self.get_config(f"{learner},shot={shot},seed={seed}")
         config.data = self.data or config.data
-        for field, value in self.changes.items():
+        for field, value in self.changes(shot).items():
             config[field] = value
         return config
 

@@ -46,7 +46,8 @@ def _invariance_sine(data: str = "") -> Table:
 
 
 def _invariance_omniglot(data: str = "") -> Table:
-    parts = (Part(omniglot.get_config, _both_protocols("", published.INVARIANCE_OMNIGLOT), data=data),)
+    tests = _both_protocols("", published.INVARIANCE_OMNIGLOT, most="up to 15 queries")
+    parts = (Part(omniglot.get_config, tests, data=data, changes=_queries_left),)
     return _table("Permutation invariance on 5-way Omniglot", data, parts, PLAIN, (1, 3, 5, 8, 10), table_figures.shots)
 
 
@@ -57,7 +58,7 @@ def _omniglot(data: str = "") -> Table:
 
 def _without_norm(data: str = "") -> Table:
     tests = _both_protocols("", published.WITHOUT_NORM)
-    parts = (Part(omniglot.get_config, tests, data=data, changes={"norm": "none"}),)
+    parts = (Part(omniglot.get_config, tests, data=data, changes=lambda shot: {"norm": "none"}),)
     title = "5-way Omniglot, fully connected base-learner without batch normalisation"
     return _table(title, data, parts, ("op_lstm", "maml", "protonet"), (1, 5))
 
@@ -123,10 +124,18 @@ def _within_part(name: str) -> Part:
     return Part(natural.get_config, tests, Path(name).stem, _set(name))
 
 
-def _both_protocols(label: str, values: dict[tuple[str, int], Published], seconds: dict | None = None) -> tuple[Test, ...]:
+def _queries_left(shot: int) -> dict[str, int]:
+    """15 queries, or as many as the 20 drawings of a character leave."""
+    left = min(15, 20 - shot)
+    return {"query": left, "test_query": left}
+
+
+def _both_protocols(
+    label: str, values: dict[tuple[str, int], Published], seconds: dict | None = None, most: str = "15 queries"
+) -> tuple[Test, ...]:
     """With the 15 queries per class of training, and with k queries per class, as the paper tests within a data set."""
     as_published = Test(f"{label}k queries", "k_queries", lambda shot: {"test_query": shot}, values, seconds=seconds or {})
-    return Test(f"{label}15 queries"), as_published
+    return Test(f"{label}{most}"), as_published
 
 
 def _one_shot(name: str) -> dict[tuple[str, int], float]:
