@@ -15,14 +15,14 @@ flags.DEFINE_string("compilation_cache", None, "Folder that keeps compiled progr
 _words: list[str] = []  # arguments that are no flags, until somebody takes them
 
 
-def run(main: Callable[[], None], words: int = 0) -> None:
-    """Parses the flags, runs `main` and exits. `words`: how many arguments that are no flags `main` takes."""
+def run(main: Callable[[], None], words: float = 0) -> None:
+    """Parses the flags, runs `main` and exits. `words`: how many arguments that are no flags `main` takes, inf for any."""
     _log_to_stderr()
     app.define_help_flags()
     try:
         _words.extend(flags.FLAGS(sys.argv)[1:])
         if len(_words) > words:
-            raise ValueError(f"unexpected argument {_words[words]!r}: options are written --name=value")
+            raise ValueError(f"unexpected argument {_words[int(words)]!r}: options are written --name=value")
     except SystemExit:
         sys.exit(0)  # --help
     except Exception as error:  # configuration files run any code and absl raises many types
@@ -68,6 +68,13 @@ def positional(what: str, choices: Iterable[str]) -> str:
         problem = f"unknown {what} {word!r}" if word else f"no {what} given"
         raise ValueError(f"{problem}: expected one of {', '.join(choices)}")
     return word
+
+
+def words(what: str) -> list[str]:
+    """All further arguments that are no flags. Raises ValueError if there are none."""
+    if not _words:
+        raise ValueError(f"no {what} given: write it after the command")
+    return [_words.pop(0) for _ in range(len(_words))]
 
 
 def integers(name: str) -> list[int]:

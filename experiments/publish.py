@@ -13,7 +13,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import cli
-from experiments.tables import FILES
+from experiments.table import FILES
 from oplstm_jax.files import write_text
 from oplstm_jax.workdir import read_result
 

@@ -1,34 +1,36 @@
 """Trains every cell of a table of the paper and writes the table beside the published numbers.
 
-    python -m experiments.reproduce sine|omniglot|omniglot_conv4|glyphs --workdir=runs/sine [--seeds=0,1,2]
-        [--fraction=0.1] [--learners=op_lstm,maml] [--shots=5,10] [--workers=2] [--data=PACK.npz]
+    python -m experiments.reproduce sine|omniglot|without_norm|omniglot_conv4|updates|invariance_sine|... --workdir=runs/sine
+        [--seeds=0,1,2] [--fraction=0.1] [--learners=op_lstm,maml] [--shots=5,10] [--workers=2] [--data=PACK.npz]
         [--fields=image_size=28,filters=32]
-    python -m experiments.reproduce within|cross --data=mini,cub --workdir=runs/natural [...]
+    python -m experiments.reproduce within|cross|updates --data=mini,cub --workdir=runs/natural [...]
+    python -m experiments.reproduce all|invariance --workdir=runs [--data=mini,cub] [...]
 
 Finished cells are skipped and interrupted ones resumed; several processes may share a workdir, and --workers starts
-them. Folders of runs made elsewhere can be copied in; --notrain writes the report alone. The workdir ends up
-holding a folder per run, table.md, table.json and the figures.
+them. --reuse=runs/other takes finished runs of equal configuration from another folder. Folders filled on different
+machines are merged by `python -m experiments.merge`; --notrain then writes the tables alone. The workdir ends up holding
+a folder per run, table.md (also .json, .csv and .tex) and the figures; for `all` and `invariance` a folder per table,
+and for `all` report.html.
 """
 
 import contextlib
 import dataclasses
-import itertools
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
-from ml_collections import ConfigDict
 
 from experiments import cli
-from experiments.run import describe, run_config
-from experiments.tables import FILES, TABLES, Part, Table, Test, make_table
-from oplstm_jax import build, figures, report
-from oplstm_jax.files import write_text
-from oplstm_jax.trained import score_trained
-from oplstm_jax.workdir import InUse, read_metrics, read_result, write_result
+from experiments.cells import PlannedRun, runs, write_table
+from experiments.plan import adopt, progress_line
+from experiments.report import write_report
+from experiments.run import describe, plain, run_config
+from experiments.table import FILES, Part, Table
+from experiments.tables import DATA_SETS, GROUPS, TABLES, make_table
+from oplstm_jax import build
+from oplstm_jax.workdir import InUse
 
 flags.DEFINE_string("workdir", None, "Folder of the table; made if it is not there.")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of each cell.")
@@ -39,41 +41,103 @@ flags.DEFINE_integer("workers", 1, "Processes that share the work; the others wr
 flags.DEFINE_bool("train", True, "--notrain only writes the report of what is finished, also after merging workdirs.")
 flags.DEFINE_float("fraction", 1.0, "Fraction of the authors' training tasks.")
 flags.DEFINE_list("fields", [], "Fields that differ from the authors' configuration, such as image_size=28,filters=32.")
+flags.DEFINE_list("reuse", [], "Folders whose finished runs are taken where their configuration is the same.")
 
 
 def main() -> None:
-    table = _table(cli.positional("table", TABLES))
-    root, fraction = Path(cli.required("workdir")), flags.FLAGS.fraction
+    name = cli.positional("table", (*TABLES, *GROUPS))
+    tables, root, fraction = _tables(name), Path(cli.required("workdir")), flags.FLAGS.fraction
     if not 0 < fraction <= 1:
         raise ValueError(f"flag --fraction is {fraction}: expected above 0 and at most 1")
     seeds = tuple(cli.integers("seeds"))
+    folders = {table: root / table if name in GROUPS else root for table in tables}
     if flags.FLAGS.train:
-        _train(root, list(_runs(table, seeds, fraction)))
+        planned = [run for table in tables for run in runs(tables[table], folders[table], seeds, fraction)]
+        _train(root, planned)
     elif not root.is_dir():
         raise ValueError(f"workdir {root}: no such folder")
-    text = write_report(table, root, seeds, fraction)
-    print(f"\n{text}\nwritten: " + " ".join(str(root / name) for name in FILES if (root / name).exists()))
+    for table, folder in folders.items():
+        folder.mkdir(exist_ok=True)
+        text = write_table(table, tables[table], folder, seeds, fraction)
+        print(f"\n{text}\nwritten: " + " ".join(str(folder / file) for file in FILES if (folder / file).exists()))
+    if name == "all":
+        print(write_report(root, root / "report.html"))
 
 
-def _train(root: Path, runs: list[tuple[str, ConfigDict]]) -> None:
+def _tables(name: str) -> dict[str, Table]:
+    """The table or tables called `name`, narrowed to the learners and shots asked for."""
+    data = tuple(flags.FLAGS.data)
+    if name in TABLES:
+        return {name: _narrow(_changed(make_table(name, data)))}
+    of_data = {member: data if member in DATA_SETS else () for member in GROUPS[name]}
+    if data and not any(of_data.values()):
+        raise ValueError(f"flag --data: {name} has no table of other data; name one table")
+    left_out = [member for member, given in of_data.items() if len(given) not in DATA_SETS.get(member, (0, 1))]
+    if left_out:
+        print(f"left out: {', '.join(left_out)}: write --data=mini,cub or other sets", file=sys.stderr)
+    made = {member: _changed(make_table(member, given)) for member, given in of_data.items() if member not in left_out}
+    tables = {member: narrowed for member, table in made.items() if (narrowed := _narrow(table, some=True))}
+    if not tables:
+        raise ValueError(f"{name}: no table has these learners and shots")
+    return tables
+
+
+def _changed(table: Table) -> Table:
+    """The table with the fields that are asked to differ, which its title then names."""
+    if not (fields := flags.FLAGS.fields):
+        return table
+
+    def changed(part: Part) -> Part:
+        return dataclasses.replace(part, get_config=lambda argument: part.get_config(",".join([argument, *fields])))
+
+    return dataclasses.replace(table, title=f"{table.title}, with {' '.join(fields)}", parts=tuple(map(changed, table.parts)))
+
+
+def _narrow(table: Table, some: bool = False) -> Table | None:
+    """The table with the learners and shots asked for; some: with those it has, None if it has none of them."""
+    learners = tuple(flags.FLAGS.learners or table.learners)
+    shots = tuple(cli.integers("shots")) if flags.FLAGS.shots else table.shots
+    if some:
+        learners = tuple(learner for learner in table.learners if learner in learners)
+        shots = tuple(shot for shot in table.shots if shot in shots)
+        return dataclasses.replace(table, learners=learners, shots=shots) if learners and shots else None
+    for learner in learners:
+        if learner not in table.learners:
+            raise ValueError(f"flag --learners: unknown {learner!r}: expected some of {', '.join(table.learners)}")
+    if min(shots) < 1:
+        raise ValueError(f"flag --shots: {min(shots)} is not a number of shots: expected 1 or more")
+    return dataclasses.replace(table, learners=learners, shots=shots)
+
+
+def _train(root: Path, planned: list[PlannedRun]) -> None:
     """Trains what is not finished, together with the other workers."""
-    with _other_workers(root, flags.FLAGS.workers) as others:
-        for number, (name, config) in enumerate(runs, 1):
-            print(f"[{number}/{len(runs)}] {name}", file=sys.stderr, flush=True)
+    workers = flags.FLAGS.workers
+    if workers < 1:
+        raise ValueError(f"flag --workers is {workers}: expected 1 or more")
+    places = [Path(place) for place in flags.FLAGS.reuse]
+    for place in places:
+        if not place.is_dir():
+            raise ValueError(f"flag --reuse: {place}: no such folder")
+    for config in {run.config.data: run.config for run in planned}.values():
+        build.build_sampler(plain(config), "train")  # data that is not there is refused now, not when its turn comes
+    root.mkdir(parents=True, exist_ok=True)
+    with _other_workers(root, workers) as others:
+        for run in planned:
+            copied = adopt(run, [*places, root])
+            name = run.folder.relative_to(root)
+            print(f"[{progress_line(planned, workers)}] {name}{' (copied)' * copied}", file=sys.stderr, flush=True)
             try:
-                print(describe(run_config(config, root / name)), flush=True)
+                print(describe(run_config(run.config, run.folder, run.gradient_step)), flush=True)
             except InUse:
                 print("left to the process that has it", file=sys.stderr, flush=True)
         for other in others:
             other.wait()
+        print(f"[{progress_line(planned, workers)}]", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def _other_workers(root: Path, count: int) -> Iterator[list[subprocess.Popen]]:
     """Runs this command in count - 1 more processes on the same workdir; they stop when this one does."""
-    if count < 1:
-        raise ValueError(f"flag --workers is {count}: expected 1 or more")
-    root.mkdir(parents=True, exist_ok=True)
     others = []
     for number in range(1, count):
         command = [sys.executable, "-m", "experiments.reproduce", *sys.argv[1:], "--workers=1"]
@@ -85,76 +149,6 @@ def _other_workers(root: Path, count: int) -> Iterator[list[subprocess.Popen]]:
         for other in others:
             other.terminate()
             other.wait()
-
-
-def write_report(table: Table, root: Path, seeds: tuple[int, ...], fraction: float) -> str:
-    """Writes table.md, table.json and the figures of what is finished; returns the Markdown."""
-    cells = list(_cells(table, root, seeds))
-    rows = [report.summarise(_tested(cell, test)) for _, test, cell in cells]
-    title = table.title if fraction == 1 else f"{table.title}, {fraction:g} of the authors' training tasks"
-    title += f", with {' '.join(flags.FLAGS.fields)}" if flags.FLAGS.fields else ""
-    config = json.loads(table.parts[0].get_config(table.learners[0]).to_json_best_effort())
-    problem = build.build_problem({**config, "data": table.parts[0].data or config["data"]})
-    text = report.markdown(title, rows, problem.metric)
-    write_text(root / "table.md", text)
-    write_text(root / "table.json", json.dumps({"title": title, "fraction": fraction, "cells": rows}, indent=1) + "\n")
-    panels: dict[str, dict[str, list]] = {}
-    runs = [(part, cell) for part, test, cell in cells if test is part.tests[0]]
-    for part, cell in runs:
-        panel = panels.setdefault(f"{cell.shot}-shot" + (f", {part.name}" if part.name else ""), {})
-        panel[cell.learner] = [read_metrics(folder) for folder in cell.folders.values()]
-    figures.learning_curves(root / "learning_curves.png", panels, problem.metric, problem.chance)
-    table.draw(root, [cell for _, cell in runs])
-    return text
-
-
-def _cells(table: Table, root: Path, seeds: tuple[int, ...]) -> Iterator[tuple[Part, Test, report.Cell]]:
-    """Every cell of the table with the folders of its runs, what it is a part of, and how it is tested."""
-    for part in table.parts:
-        for test, learner, shot in itertools.product(part.tests, table.learners, table.shots):
-            folders = {seed: root / _folder(part, learner, shot, seed) for seed in seeds}
-            yield part, test, report.Cell(learner, shot, folders, test.published.get((learner, shot)), test.label)
-
-
-def _tested(cell: report.Cell, test: Test) -> report.Cell:
-    """The cell with the folders of its tests, after making those that are missing."""
-    if not test.folder:
-        return cell
-    folders = {seed: folder / test.folder for seed, folder in cell.folders.items()}
-    for run, folder in zip(cell.folders.values(), folders.values(), strict=True):
-        if read_result(folder) is None and read_result(run) is not None:
-            result, scores = score_trained(run, **test.changes(cell.shot))
-            folder.mkdir(exist_ok=True)
-            write_result(folder, result, scores)
-    return cell._replace(folders=folders)
-
-
-def _table(name: str) -> Table:
-    """The table, narrowed to the learners and shots asked for."""
-    table = make_table(name, tuple(flags.FLAGS.data))
-    learners = tuple(flags.FLAGS.learners or table.learners)
-    shots = tuple(cli.integers("shots")) if flags.FLAGS.shots else table.shots
-    for learner in learners:
-        if learner not in table.learners:
-            raise ValueError(f"flag --learners: unknown {learner!r}: expected some of {', '.join(table.learners)}")
-    if min(shots) < 1:
-        raise ValueError(f"flag --shots: {min(shots)} is not a number of shots: expected 1 or more")
-    return dataclasses.replace(table, learners=learners, shots=shots)
-
-
-def _runs(table: Table, seeds: tuple[int, ...], fraction: float) -> Iterator[tuple[str, ConfigDict]]:
-    """(folder, configuration) of every run, seed by seed so that a partial table has all of its cells."""
-    for seed, part, shot, learner in itertools.product(seeds, table.parts, table.shots, table.learners):
-        config = part.get_config(",".join([learner, f"shot={shot}", f"seed={seed}", *flags.FLAGS.fields]))
-        config.data = part.data or config.data
-        config.train_tasks = max(1, round(config.train_tasks * fraction))
-        config.validate_every = min(config.validate_every, -(-config.train_tasks // 4))
-        config.log_every = min(config.log_every, config.validate_every)
-        yield _folder(part, learner, shot, seed), config
-
-
-def _folder(part: Part, learner: str, shot: int, seed: int) -> str:
-    return str(Path(part.name) / f"{learner}-{shot}shot-seed{seed}")
 
 
 if __name__ == "__main__":

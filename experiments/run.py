@@ -1,6 +1,7 @@
 """One run: a configuration, a workdir, a result. What `train` does once and `reproduce` many times."""
 
 import contextlib
+import datetime
 import functools
 import json
 import os
@@ -14,18 +15,22 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from experiments import similarity
 from oplstm_jax import build
 from oplstm_jax.sharding import is_writer
 from oplstm_jax.train import finish, train_seeds
 from oplstm_jax.workdir import Workdir
 
 
-def run_config(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+def run_config(config: ConfigDict, workdir: str | Path, gradient_step: float | None = None) -> dict[str, Any]:
     """Trains and tests (or goes on with, or looks up) one configuration in a workdir; returns its result.
+
+    gradient_step: for OP-LSTM's last layer, the step size of gradient descent with which its updates are compared at
+    every validation.
 
     Raises ValueError for a bad configuration or a workdir that holds another one.
     """
-    return _run([_plain(config)], [Path(workdir)])[0]
+    return _run([plain(config)], [Path(workdir)], gradient_step)[0]
 
 
 def run_seeds(config: ConfigDict, workdir: str | Path) -> list[dict[str, Any]]:
@@ -39,15 +44,12 @@ def run_seeds(config: ConfigDict, workdir: str | Path) -> list[dict[str, Any]]:
     if config.num_seeds == 1:
         return [run_config(config, workdir)]
     seeds = range(config.seed, config.seed + config.num_seeds)
-    return _run([{**_plain(config), "seed": seed} for seed in seeds], [Path(workdir) / f"seed{seed}" for seed in seeds])
+    return _run([{**plain(config), "seed": seed} for seed in seeds], [Path(workdir) / f"seed{seed}" for seed in seeds])
 
 
-def _plain(config: ConfigDict) -> dict[str, Any]:
-    """A run's configuration as it is kept: how many run together does not belong to it."""
-    return {name: value for name, value in json.loads(config.to_json_best_effort()).items() if name != "num_seeds"}
-
-
-def _run(configs: list[dict[str, Any]], workdirs: list[Path]) -> list[dict[str, Any]]:
+def _run(
+    configs: list[dict[str, Any]], workdirs: list[Path], gradient_step: float | None = None
+) -> list[dict[str, Any]]:
     origin, settings, problem = facts(), build.build_settings(configs[0]), build.build_problem(configs[0])
     for split in ("train", "validation", "test"):  # impossible tasks are refused now, not when their turn comes
         problem.sampler(split)
@@ -56,15 +58,22 @@ def _run(configs: list[dict[str, Any]], workdirs: list[Path]) -> list[dict[str, 
         folders = [opened.enter_context(contextlib.closing(Workdir(path, own, is_writer()))) for path, own in pairs]
         if all(results := [folder.result() for folder in folders]):
             return results
+        if gradient_step is not None:
+            problem = problem._replace(probe=similarity.probe(configs[0], gradient_step))
         tested = train_seeds(problem, settings, folders)
         shared = {**origin, "peak_bytes": peak_bytes(), "trained_together": len(configs)}
         about = [{name: own[name] for name in ("learner", "seed", "norm", "test_query")} | {"config": own} for own in configs]
         return [finish(problem, *run, {**own, **shared}) for *run, own in zip(tested, folders, about, strict=True)]
 
 
+def plain(config: ConfigDict) -> dict[str, Any]:
+    """A run's configuration as JSON would hold it, references resolved; how many run together does not belong to it."""
+    return {name: value for name, value in json.loads(config.to_json_best_effort()).items() if name != "num_seeds"}
+
+
 @functools.cache
 def facts() -> dict[str, str]:
-    """What a result must say of its origin, as it is when first asked: commit, hardware, versions and command."""
+    """What a result must say of its origin, as it is when first asked: commit, hardware, versions, command and date."""
     device = jax.devices()[0]
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],
@@ -79,11 +88,12 @@ def facts() -> dict[str, str]:
         "commit": commit or "unknown",
         "hardware": f"{len(jax.devices())} x {device.platform}, {kind}",
         "versions": f"python {platform.python_version()}, jax {jax.__version__}",
-        "command": " ".join(["python -m", main_module.name, *map(_portable, sys.argv[1:])]) if main_module else "",
+        "command": " ".join(["python -m", main_module.name, *map(portable, sys.argv[1:])]) if main_module else "",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
 
 
-def _portable(word: str) -> str:
+def portable(word: str) -> str:
     """A flag as it would be written on any machine: of an absolute path the last two parts."""
     flag, equals, value = word.partition("=")
     return f"{flag}={'/'.join(Path(value).parts[-2:])}" if equals and Path(value).is_absolute() else word

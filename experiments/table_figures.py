@@ -1,4 +1,4 @@
-"""The figures of a table beside its learning curves: fitted sine waves, or what the images look like."""
+"""The figures of a table beside its learning curves: fitted waves, images, scores by shots, similarity of updates."""
 
 from pathlib import Path
 
@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from oplstm_jax import figures, report
 from oplstm_jax.data import load, sine
 from oplstm_jax.data.show import write_sheet
+from oplstm_jax.statistics import Estimate, over_seeds
 from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Episode, Split
-from oplstm_jax.workdir import read_config, read_result
+from oplstm_jax.workdir import read_config, read_metrics, read_result
 
 SUPPORT_KEY = 7
 
@@ -39,6 +40,32 @@ def episodes(root: Path, cells: list[report.Cell]) -> None:
         config = configs[0]
         images = load(config["data"], config["image_size"])
         write_sheet(images, root / "episodes.png", "train", config["way"], config["shot"], 5, 4, seed=0)
+
+
+def shots(root: Path, cells: list[report.Cell]) -> None:
+    """Writes shots.png: mean test score and interval over seeds against the number of shots, ours and the published."""
+    ours: dict[str, list[tuple[int, Estimate]]] = {}
+    theirs: dict[str, list[tuple[int, float]]] = {}
+    for cell in cells:
+        runs = [run.scores for folder in cell.folders.values() if (run := report.read_run(folder)) is not None]
+        if runs:
+            ours.setdefault(cell.learner, []).append((cell.shot, over_seeds(runs)))
+        if cell.published is not None:
+            theirs.setdefault(cell.learner, []).append((cell.shot, cell.published.mean))
+    if ours:
+        figures.by_shots(root / "shots.png", ours, theirs, cells[0].metric)
+
+
+def updates(root: Path, cells: list[report.Cell]) -> None:
+    """Writes updates.png: similarity of updates with gradient descent and prototypes against training tasks."""
+    panels = {}
+    for cell in cells:
+        lines = [read_metrics(folder) for folder in cell.folders.values()]
+        measured = [[line for line in seed if "gradient_cosine" in line] for seed in lines]
+        if any(measured):
+            panels[cell.protocol.split(",")[0]] = [seed for seed in measured if seed]
+    if panels:
+        figures.update_similarity(root / "updates.png", panels)
 
 
 def _curve(folder: Path, support: Split, x):

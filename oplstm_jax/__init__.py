@@ -1,5 +1,6 @@
 """LSTMs that learn to learn: OP-LSTM and its baselines as pure JAX functions (arXiv 2310.14139)."""
 
+from oplstm_jax import zoo
 from oplstm_jax.learners import lstm, make, maml, op_lstm, op_lstm_head, pi_lstm, protonet
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
@@ -19,4 +20,5 @@ __all__ = [
     "op_lstm_head",
     "pi_lstm",
     "protonet",
+    "zoo",
 ]

@@ -76,13 +76,17 @@ def build_problem(config: Mapping[str, Any]) -> Problem:
 def build_learner(config: Mapping[str, Any], passes: int) -> Learner:
     """The learner with the given number of passes. Raises ValueError for unknown names or options."""
     regression = config["data"] == "sine"
-    outputs = 1 if regression else config["way"]
     loss = mean_squared_error if regression else cross_entropy
     options = dict(config["options"])
-    if config["learner"] == "finetune" and not regression:
-        training_classes = int((_images(config["data"], config["image_size"]).class_split == 0).sum())
-        options["classes"] = training_classes * (4 if config["rotations"] else 1)
-    return learners.make(config["learner"], _base(config, outputs), loss, passes, options)
+    if config["learner"] == "finetune" and not regression and "classes" not in options:
+        options["classes"] = training_classes(config)
+    return learners.make(config["learner"], build_base(config), loss, passes, options)
+
+
+def training_classes(config: Mapping[str, Any]) -> int:
+    """How many classes there are in meta-training, quarter turns as further ones where those are asked for."""
+    classes = int((_images(config["data"], config["image_size"]).class_split == 0).sum())
+    return classes * (4 if config["rotations"] else 1)
 
 
 def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
@@ -112,7 +116,8 @@ def _images(data: str, image_size: int | None) -> ImageSet:
     return load(data, image_size)
 
 
-def _base(config: Mapping[str, Any], outputs: int) -> nn.Module | None:
+def build_base(config: Mapping[str, Any]) -> nn.Module | None:
+    """The base-learner, None for raw inputs. Raises ValueError for an unknown name or impossible widths."""
     if config["base"] not in BASES:
         raise ValueError(f"unknown base {config['base']!r}: expected one of {', '.join(BASES)}")
     if config["precision"] not in PRECISIONS:
@@ -121,6 +126,7 @@ def _base(config: Mapping[str, Any], outputs: int) -> nn.Module | None:
         raise ValueError(f"precision is {config['precision']}: base {config['base']} only has float32, conv4 has both")
     if config["base"] == "none":
         return None
+    outputs = 1 if config["data"] == "sine" else config["way"]
     if config["base"] == "conv4":
         return Conv4(config["filters"], outputs, config["norm"], precision=config["precision"])
     hidden = tuple(config["hidden"])

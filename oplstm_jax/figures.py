@@ -7,6 +7,7 @@ import numpy as np
 
 from oplstm_jax.files import atomic
 from oplstm_jax.report import LABELS
+from oplstm_jax.statistics import Estimate
 from oplstm_jax.types import Array, Split
 
 # Distinguishable in print and for the colour-blind: every learner has its own colour, dash and marker.
@@ -18,6 +19,10 @@ STYLES = {
     "maml": ("#00805f", "--", "^"),
     "protonet": ("#7b3294", (0, (5, 1)), "D"),
 }
+SIMILARITIES = {
+    "gradient": ("with gradient descent", "#0072b2", "-", "o"),
+    "prototype": ("with prototypes", "#c0392b", "--", "s"),
+}
 OTHER = ("#555555", (0, (1, 1)), "x")
 
 
@@ -25,8 +30,10 @@ def learning_curves(
     path: Path, panels: Mapping[str, Mapping[str, Sequence[list[dict]]]], metric: str, chance: float
 ) -> None:
     """Validation score against training tasks, a panel each; panels: title -> learner -> lines of metrics per seed."""
-    figure, axes = _panels(len(panels))
-    for axis, (title, learners) in zip(axes, panels.items(), strict=True):
+    figure, axes = _panels(min(3, len(panels)), rows=-(-len(panels) // 3))
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (title, learners) in zip(axes, panels.items(), strict=False):
         for learner, seeds in learners.items():
             colour, dash, marker = STYLES.get(learner, OTHER)
             for number, lines in enumerate(seeds):
@@ -39,7 +46,7 @@ def learning_curves(
         axis.set(title=title, xlabel="training tasks", ylabel=f"validation {metric}")
         if metric == "mse":
             axis.set_yscale("log")
-    _finish(figure, axes, path)
+    _finish(figure, axes[: len(panels)], path)
 
 
 def fitted_waves(
@@ -57,6 +64,51 @@ def fitted_waves(
             axis.plot(np.ravel(truth[0]), np.ravel(y), color=colour, ls=dash, lw=1.4, label=LABELS[learner])
         axis.plot(np.ravel(support.x), np.ravel(support.y), "ko", ms=5, label="support", zorder=5)
         axis.set(title=title, xlabel="x", ylabel="y")
+    _finish(figure, axes, path)
+
+
+def by_shots(
+    path: Path,
+    ours: Mapping[str, Sequence[tuple[int, Estimate]]],
+    theirs: Mapping[str, Sequence[tuple[int, float]]],
+    metric: str,
+) -> None:
+    """Test score against shots: per learner ours, (shots, estimate over seeds), and the published, (shots, mean), hollow."""
+    figure, axes = _panels(1, size=(6, 4.2))
+    scale = 100 if metric == "accuracy" else 1
+    for learner, points in ours.items():
+        colour, dash, marker = STYLES.get(learner, OTHER)
+        shots, means = [shot for shot, _ in points], [scale * found.mean for _, found in points]
+        spread = [scale * found.interval if np.isfinite(found.interval) else 0 for _, found in points]
+        style = {"color": colour, "marker": marker, "ms": 5}
+        axes[0].errorbar(shots, means, spread, ls=dash, lw=1.4, capsize=3, label=LABELS[learner], **style)
+    for learner, points in theirs.items():
+        colour, dash, marker = STYLES.get(learner, OTHER)
+        style = {"color": colour, "marker": marker, "ms": 7, "mfc": "none", "ls": "none"}
+        axes[0].plot(*zip(*[(shot, scale * mean) for shot, mean in points], strict=True), label="published", **style)
+    name = "accuracy in %" if metric == "accuracy" else "mean squared error"
+    axes[0].set(xlabel="support examples per class, k" if metric == "accuracy" else "support examples, k", ylabel=f"test {name}")
+    if metric == "mse":
+        axes[0].set_yscale("log")
+    _finish(figure, axes, path)
+
+
+def update_similarity(path: Path, panels: Mapping[str, Sequence[list[dict]]]) -> None:
+    """Cosines (above) and ratios of norms (below) against training tasks, a column per data set.
+
+    panels: title -> per seed the lines of metrics that hold the fields of `oplstm_jax.analysis.updates.Similarity`.
+    """
+    figure, axes = _panels(len(panels), rows=2, size=(5, 3.2))
+    for column, (title, seeds) in enumerate(panels.items()):
+        for axis, kind in ((axes[column], "cosine"), (axes[len(panels) + column], "ratio")):
+            for other, (label, colour, dash, marker) in SIMILARITIES.items():
+                for number, lines in enumerate(seeds):
+                    points = [(line["tasks"], line[f"{other}_{kind}"]) for line in lines]
+                    style = {"color": colour, "ls": dash, "lw": 1.2, "marker": marker, "ms": 3}
+                    axis.plot(*zip(*points, strict=True), label=label if number == 0 else None, **style)
+            axis.set(title=title, xlabel="training tasks", ylabel="cosine" if kind == "cosine" else "ratio of norms")
+            if kind == "ratio":
+                axis.set_yscale("log")
     _finish(figure, axes, path)
 
 

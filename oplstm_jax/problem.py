@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from oplstm_jax.types import Learner, Loss, Sampler
+from oplstm_jax.types import Learner, Loss, Params, Sampler
 
 
 class Problem(NamedTuple):
@@ -12,6 +12,7 @@ class Problem(NamedTuple):
     learner, eval_learner: the same meta-parameters, with the passes of training and of evaluation.
     loss: of meta-training. score: per task, reported as `metric` (`accuracy` or `mse`).
     chance: the score of knowing nothing. sampler: split (train, validation, test) -> (key -> Episode).
+    probe: what else is logged at every validation: meta-parameters -> fields of metrics.jsonl.
     """
 
     learner: Learner
@@ -21,6 +22,7 @@ class Problem(NamedTuple):
     metric: str
     chance: float
     sampler: Callable[[str], Sampler]
+    probe: Callable[[Params], dict[str, float]] | None = None
 
     def quality(self, score: float) -> float:
         """The score, signed so that larger is better."""

@@ -33,10 +33,11 @@ class Progress:
         text = f"{self._label}{line['tasks']}/{self._total} tasks, {rate:.0f}/s, loss {line['loss']:.4g}, score {line['score']:.4g}"
         if "validation_score" in line:
             text += f", validation {line['validation_score']:.4g}"
-        return f"{text}, {_clock(left)} left"
+        return f"{text}, {clock(left)} left"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time such as 1:02:03 or 4:05; "?" for infinity."""
     if seconds == float("inf"):
         return "?"
     minutes, seconds = divmod(round(seconds), 60)

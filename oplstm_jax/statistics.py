@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 
 class Estimate(NamedTuple):
@@ -13,6 +13,18 @@ class Estimate(NamedTuple):
     mean: float
     interval: float
     count: int
+
+
+class Comparison(NamedTuple):
+    """Ours minus theirs, the half-width of its 95 % interval and the two-sided p value of no difference.
+
+    assumed: whether their error is taken to be ours, for want of a published interval.
+    """
+
+    difference: float
+    interval: float
+    p: float
+    assumed: bool
 
 
 def estimate(values: Sequence[float] | np.ndarray) -> Estimate:
@@ -25,8 +37,8 @@ def estimate(values: Sequence[float] | np.ndarray) -> Estimate:
         raise ValueError("no values to estimate a mean from: expected one or more")
     if values.size == 1:
         return Estimate(float(values[0]), float("inf"), 1)
-    spread = values.std(ddof=1) / np.sqrt(values.size)
-    return Estimate(float(values.mean()), float(spread * stdtrit(values.size - 1, 0.975)), int(values.size))
+    interval = _standard_error(values) * stdtrit(values.size - 1, 0.975)
+    return Estimate(float(values.mean()), float(interval), int(values.size))
 
 
 def over_tasks(per_seed: Sequence[np.ndarray]) -> Estimate:
@@ -37,3 +49,34 @@ def over_tasks(per_seed: Sequence[np.ndarray]) -> Estimate:
 def over_seeds(per_seed: Sequence[np.ndarray]) -> Estimate:
     """Interval over the seeds' mean scores: what to expect of another training run."""
     return estimate([float(np.mean(scores)) for scores in per_seed])
+
+
+def list_error(per_seed: Sequence[np.ndarray]) -> float:
+    """Standard error of the mean score that comes from the list of test tasks, which all seeds share.
+
+    It is that of each task's score averaged over seeds; for lists of different lengths the largest of the seeds' own.
+    Infinite for a single task.
+    """
+    lengths = {np.size(scores) for scores in per_seed}
+    lists = [np.mean([np.ravel(s) for s in per_seed], 0, dtype=np.float64)] if len(lengths) == 1 else per_seed
+    return max(_standard_error(np.ravel(scores)) for scores in lists)
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else float("inf")
+
+
+def compare(ours: Estimate, error: float, mean: float, interval: float | None) -> Comparison:
+    """Welch's t-test of our mean over two seeds or more against a published mean.
+
+    ours: over seeds. error: `list_error`. interval: the published 95 % interval over tasks, None for one like ours.
+    The published runs are as many, and taken to differ from one another as much as ours do, which the paper does not
+    say. Degrees of freedom: Welch and Satterthwaite's, those of the errors over tasks taken as infinite.
+    """
+    seeds = (ours.interval / stdtrit(ours.count - 1, 0.975)) ** 2
+    theirs = error if interval is None else interval / stdtrit(np.inf, 0.975)
+    variance = 2 * seeds + error**2 + theirs**2
+    freedom = (ours.count - 1) * (variance / (2 * seeds)) ** 2 if seeds else np.inf
+    difference, spread = ours.mean - mean, np.sqrt(variance)
+    p = 2 * stdtr(freedom, -abs(difference) / spread) if spread else float(difference == 0)
+    return Comparison(difference, float(spread * stdtrit(freedom, 0.975)), float(p), interval is None)

@@ -128,6 +128,7 @@ def _advance(program: Program, state, done: int, goal: int, meta_batch: int, cou
 def _validate(problem: Problem, settings: Settings, program: Program, state, lines: list[dict]) -> None:
     """Adds the validation score of each run to its line, and says which are still at chance when they should not be."""
     for line, params in zip(lines, unstack(state.params, len(lines)), strict=True):
+        line |= problem.probe(params) if problem.probe else {}
         line["validation_score"] = score = float(jnp.mean(program.scores(params, "validation")))
         if line["tasks"] >= settings.patience_tasks and problem.at_chance(score):
             message = "still at chance after %d tasks: validation %s %.4g, chance %.4g (some starts have long plateaus)"

@@ -1,5 +1,6 @@
 """A finished run as a learner with its parameters, and its score under other conditions than it was trained for."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 
 from oplstm_jax import build, params
+from oplstm_jax.data import Augment
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.statistics import Estimate, estimate
 from oplstm_jax.types import Array, Episode, Learner, Params
@@ -15,6 +17,12 @@ from oplstm_jax.workdir import read_config, read_result
 
 # Fields that configurations did not always have, with the values that say what runs did before.
 LATER_FIELDS = {"filters": 64, "image_size": None, "rotations": False, "tasks_at_once": None, "augment": {}, "precision": "float32"}
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with the fields that it did not have yet when it was written; equal runs have equal ones."""
+    full = {**LATER_FIELDS, **config}
+    return {**full, "augment": Augment(**full["augment"])._asdict()}
 
 
 class Trained(NamedTuple):
@@ -32,7 +40,7 @@ def load_trained(workdir: str | Path, episode: Episode, **changes: Any) -> Train
 
     Raises ValueError if the folder is no finished run or its parameters do not fit the changes.
     """
-    config = {**LATER_FIELDS, **read_config(workdir)}
+    config = complete(read_config(workdir))
     if read_result(workdir) is None:
         raise ValueError(f"workdir {workdir}: no result.json: the run is not finished; give its training command again")
     changed = {**config, **changes}
@@ -55,7 +63,7 @@ def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], 
 
     Raises ValueError for conditions that are impossible or that the trained parameters do not fit.
     """
-    config, trained_on = {**LATER_FIELDS, **read_config(workdir)}, read_result(workdir) or {}
+    config, trained_on = complete(read_config(workdir)), read_result(workdir) or {}
     if changes.get("data", config["data"]) != config["data"] and "image_size" not in changes:
         changes["image_size"] = trained_on.get("input_shape", [None])[0]
     changed = {**config, **changes}

@@ -8,11 +8,13 @@
     result.json      written last: a folder that holds it is finished
 """
 
+import contextlib
 import difflib
 import fcntl
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -41,19 +43,16 @@ class Workdir:
         except OSError as error:
             raise ValueError(f"workdir {path}: cannot be written: {error.strerror}") from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _claim_lock(self._lock, path)
             for left in self.path.glob(f".*{PARTIAL}"):  # by a process that was killed as it wrote
                 left.unlink()
             self._claim(config)
-        except BlockingIOError:
-            self.close()
-            raise InUse(f"workdir {path}: in use by another process") from None
         except ValueError:
             self.close()
             raise
 
     def _claim(self, config: dict[str, Any]) -> None:
-        text = json.dumps(config, indent=1, sort_keys=True)
+        text = config_text(config)
         file = self.path / "config.json"
         if not file.exists():
             write_text(file, text)
@@ -96,6 +95,30 @@ class Workdir:
     def result(self) -> dict | None:
         """What result.json holds, None while the run is not finished."""
         return read_result(self.path)
+
+
+@contextlib.contextmanager
+def lock(path: str | Path) -> Iterator[None]:
+    """Keeps other processes out of the folder of a run, if it is there. Raises `InUse` if one is at work in it."""
+    file = Path(path) / ".lock"
+    if not file.exists():
+        yield
+        return
+    with open(file) as held:
+        _claim_lock(held, path)
+        yield
+
+
+def _claim_lock(file: IO, path: str | Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InUse(f"workdir {path}: in use by another process") from None
+
+
+def config_text(config: Mapping[str, Any]) -> str:
+    """What config.json holds."""
+    return json.dumps(config, indent=1, sort_keys=True)
 
 
 def write_result(path: str | Path, result: dict, scores: np.ndarray) -> None:

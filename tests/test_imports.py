@@ -23,6 +23,7 @@ LAYERS = {
     "sharding": 3,
     "meta": 4,
     "compat": 5,
+    "analysis": 5,
     "evaluate": 5,
     "checkpoint": 5,
     "progress": 5,
@@ -32,9 +33,12 @@ LAYERS = {
     "program": 6,
     "report": 6,
     "train": 7,
+    "tabular": 7,
+    "page": 8,
     "build": 7,
     "figures": 7,
     "trained": 8,
+    "zoo": 9,
 }
 SHARED_BY_LEARNERS = {"rules", "features", "descent", "fast_weights", "inner_loop"}
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "oplstm_jax").rglob("*.py"))

@@ -1,16 +1,17 @@
 """The tables of the paper are made of the right runs and tests, and are kept where they should be."""
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from experiments.tables import TABLES, make_table
+from experiments.tables import GROUPS, TABLES, make_table
 from oplstm_jax.learners import FACTORIES, NAMES
 
 ROOT = Path(__file__).parents[1]
-SETS = {"within": ("tiny", "cub127"), "cross": ("mini", "cub")}
+SETS = {"within": ("tiny", "cub127"), "cross": ("mini", "cub"), "updates": ("mini",)}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -21,6 +22,45 @@ def test_every_learner_of_a_table_has_a_configuration(name):
             config = part.get_config(f"{learner},shot={table.shots[0]}")
             assert config.learner == learner in NAMES
             assert learner in FACTORIES
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tasks_of_omniglot_need_no_more_drawings_than_there_are(name):
+    table = make_table(name, SETS.get(name, ()))
+    for part, shot in itertools.product(table.parts, table.shots):
+        config = part.configure(table.learners[0], shot)
+        tested = [{**config, **test.changes(shot)}["test_query"] for test in part.tests]
+        if config.data == "omniglot":
+            assert shot + max(config.query, *tested) <= 20
+
+
+def test_groups_are_made_of_tables():
+    assert set(GROUPS["all"]) | {"glyphs"} == set(TABLES)
+    assert not set(GROUPS) & set(TABLES) and set(GROUPS["invariance"]) < set(GROUPS["all"])
+
+
+def test_similarity_of_updates_is_measured_while_the_runs_of_its_table_train():
+    table = make_table("updates", ("tiny", "mini"))
+    assert [(part.name, part.data, part.gradient_step) for part in table.parts] == [
+        ("omniglot", "", 0.4),
+        ("tiny", "tiny", 0.01),
+        ("mini", "miniimagenet", 0.01),
+    ]
+    published = [{test.folder: test.published for test in part.tests if test.published} for part in table.parts]
+    assert published[:2] == [{}, {}]
+    means = {name: values["op_lstm_head", 1].mean for name, values in published[2].items()}
+    assert means == {"gradient_cosine": 0.94, "prototype_cosine": 0.74}
+
+
+def test_without_normalisation_nothing_else_differs():
+    with_norm, without = (make_table(name, ()).parts[0].configure("op_lstm", 5) for name in ("omniglot", "without_norm"))
+    different = {name for name in with_norm if with_norm[name] != without[name]}
+    assert different == {"norm"} and without.norm == "none"
+
+
+def test_other_data_is_a_stand_in():
+    assert make_table("omniglot", ("glyphs",)).title.endswith("(stand-in: on glyphs)")
+    assert make_table("omniglot", ("glyphs",)).stand_in and not make_table("omniglot", ()).stand_in
 
 
 def test_across_domains_the_other_set_is_tested():

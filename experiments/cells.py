@@ -1,0 +1,103 @@
+"""The runs behind a table, and the cells that are made of them."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from experiments.table import Part, Table, Test
+from oplstm_jax import build, figures, report, tabular
+from oplstm_jax.files import write_text
+from oplstm_jax.trained import score_trained
+from oplstm_jax.workdir import read_metrics, read_result, write_result
+
+
+class PlannedRun(NamedTuple):
+    """One run of a table: its folder, its configuration, and the step size it compares its updates with, if any."""
+
+    folder: Path
+    config: ConfigDict
+    gradient_step: float | None
+
+
+def runs(table: Table, root: Path, seeds: tuple[int, ...], fraction: float) -> Iterator[PlannedRun]:
+    """Every run, seed by seed so that a partial table has all of its cells. fraction: of the authors' training tasks."""
+    for seed, part, shot, learner in itertools.product(seeds, table.parts, table.shots, table.learners):
+        config = part.configure(learner, shot, seed)
+        config.train_tasks = max(1, round(config.train_tasks * fraction))
+        config.validate_every = min(config.validate_every, -(-config.train_tasks // 4))
+        config.log_every = min(config.log_every, config.validate_every)
+        yield PlannedRun(root / _folder(part, learner, shot, seed), config, part.gradient_step)
+
+
+def write_table(name: str, table: Table, root: Path, seeds: tuple[int, ...], fraction: float) -> str:
+    """Writes the texts (Markdown, JSON, CSV, LaTeX) and the figures of what is finished; returns the Markdown."""
+    rows = summaries(table, root, seeds)
+    title = table.title if fraction == 1 else f"{table.title}, {fraction:g} of the authors' training tasks"
+    about = {"name": name, "title": title, "fraction": fraction, "stand_in": table.stand_in}
+    write_text(root / "table.json", json.dumps({**about, "cells": rows}, indent=1) + "\n")
+    write_text(root / "table.md", text := tabular.markdown(title, rows))
+    write_text(root / "table.csv", tabular.csv_text(rows))
+    write_text(root / "table.tex", tabular.latex(title, rows))
+    own = [(part, _as_published(part, cell)) for part, test, cell in _cells(table, root, seeds) if test is part.tests[0]]
+    _draw_learning_curves(root, own)
+    table.draw(root, [cell for _, cell in own])
+    return text
+
+
+def summaries(table: Table, root: Path, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Every cell as JSON, after the tests that are missing have been made."""
+    rows = []
+    for part, test, cell in _cells(table, root, seeds):
+        summary = report.summarise(_tested(cell, test, part))
+        rows.append({**summary, "part": part.name, "published_seconds": test.seconds.get((cell.learner, cell.shot))})
+    return rows
+
+
+def _cells(table: Table, root: Path, seeds: tuple[int, ...]) -> Iterator[tuple[Part, Test, report.Cell]]:
+    """Every cell of the table with the folders of its runs, what it is a part of, and how it is tested."""
+    for part in table.parts:
+        metric = "mse" if part.configure(table.learners[0], table.shots[0]).data == "sine" else "accuracy"
+        for test, learner, shot in itertools.product(part.tests, table.learners, table.shots):
+            folders = {seed: root / _folder(part, learner, shot, seed) for seed in seeds}
+            published = test.published.get((learner, shot))
+            yield part, test, report.Cell(learner, shot, folders, published, test.label, test.metric or metric)
+
+
+def _tested(cell: report.Cell, test: Test, part: Part) -> report.Cell:
+    """The cell with the folders of its tests, after making those that are missing."""
+    if not test.folder:
+        return cell
+    folders = {seed: folder / test.folder for seed, folder in cell.folders.items()}
+    for run, folder in zip(cell.folders.values(), folders.values(), strict=True):
+        if read_result(folder) is None and read_result(run) is not None:
+            if test.measure is not None:
+                found = test.measure(run, part.gradient_step)
+            else:
+                found = {test.folder: score_trained(run, **test.changes(cell.shot))}
+            for name, (result, scores) in found.items():
+                (run / name).mkdir(exist_ok=True)
+                write_result(run / name, result, scores)
+    return cell._replace(folders=folders)
+
+
+def _as_published(part: Part, cell: report.Cell) -> report.Cell:
+    """The cell of a run beside the published score, whichever of its tests that belongs to."""
+    values = [test.published.get((cell.learner, cell.shot)) for test in part.tests if test.measure is None]
+    return cell._replace(published=next((found for found in values if found is not None), None))
+
+
+def _draw_learning_curves(root: Path, runs: list[tuple[Part, report.Cell]]) -> None:
+    panels: dict[str, dict[str, list]] = {}
+    for part, cell in runs:
+        panel = panels.setdefault(f"{cell.shot}-shot" + (f", {part.name}" if part.name else ""), {})
+        panel[cell.learner] = [read_metrics(folder) for folder in cell.folders.values()]
+    metric = runs[0][1].metric
+    figures.learning_curves(root / "learning_curves.png", panels, metric, build.SINE_CHANCE if metric == "mse" else 0.2)
+
+
+def _folder(part: Part, learner: str, shot: int, seed: int) -> str:
+    return str(Path(part.name) / f"{learner}-{shot}shot-seed{seed}")

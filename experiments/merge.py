@@ -1,0 +1,101 @@
+"""Merges the runs of folders that were filled on different machines into one.
+
+    python -m experiments.merge --workdir=runs/sine machine1/sine machine2/sine
+
+Runs that the target does not have are copied. Where both have a run, the finished one is kept, or the one that is
+further. Two different results of one run are refused, and then nothing is copied at all.
+`python -m experiments.reproduce TABLE --workdir=runs/sine --notrain` then writes the table.
+"""
+
+import math
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from experiments import cli
+from oplstm_jax.files import PARTIAL, write_text
+from oplstm_jax.trained import complete
+from oplstm_jax.workdir import lock, read_config, read_metrics, read_result
+
+def main() -> None:
+    print(merge(Path(cli.required("workdir")), [Path(word) for word in cli.words("folder to merge from")]))
+
+
+def merge(target: Path, sources: list[Path]) -> str:
+    """Merges the runs below `sources` into `target` and returns a line about it. Raises ValueError as said above."""
+    for source in sources:
+        if not find_runs(source):
+            raise ValueError(f"{source}: no runs there: expected folders with a config.json")
+        if source.resolve() == target.resolve():
+            raise ValueError(f"{source}: is the folder to merge into")
+    chosen: dict[Path, Path] = {run: target / run for run in find_runs(target)}
+    taken: set[Path] = set()
+    for source in sources:
+        for run in find_runs(source):
+            here = chosen.get(run)
+            if here is None or is_better(source / run, here):
+                chosen[run] = source / run
+                taken.add(run)
+    for run in sorted(taken):
+        copy_run(chosen[run], target / run)
+    return f"{len(taken)} runs copied to {target}, {len(chosen) - len(taken)} kept as they were"
+
+
+def find_runs(root: Path) -> list[Path]:
+    """The folders of runs below a folder, relative to it."""
+    return sorted(file.parent.relative_to(root) for file in root.rglob("config.json"))
+
+
+def is_better(new: Path, old: Path) -> bool:
+    """Whether a run is to replace another of the same configuration: it is finished, or further, or tested more.
+
+    Raises ValueError for different configurations and for different results.
+    """
+    if complete(read_config(new)) != complete(read_config(old)):
+        raise ValueError(f"conflict: {new} and {old} hold different configurations")
+    results = read_result(new), read_result(old)
+    if None in results:
+        return results[1] is None and (results[0] is not None or _last_step(new) > _last_step(old))
+    tests = [{file.parent.relative_to(run) for file in run.rglob("result.json")} for run in (new, old)]
+    for test in sorted(tests[0] & tests[1]):
+        _check_equal(new / test, old / test)
+    return tests[0] > tests[1]
+
+
+def _check_equal(new: Path, old: Path) -> None:
+    """Raises ValueError if two finished runs have other parameters or other scores of their test tasks."""
+    a, b = read_result(new), read_result(old)
+    scores = [np.load(folder / "test_scores.npy", allow_pickle=False) for folder in (new, old)]
+    if a["params_sha256"] != b["params_sha256"] or not np.array_equal(*scores):
+        raise ValueError(f"conflict: {new} scores {a['score']:.6g}, {old} scores {b['score']:.6g}; expected the same result")
+
+
+def _last_step(folder: Path) -> int:
+    return max((line["step"] for line in read_metrics(folder)), default=0)
+
+
+def copy_run(source: Path, target: Path, config: str | None = None) -> None:
+    """Copies the folder of a run, whole or not at all, in place of what is there; config: what its config.json says.
+
+    A finished run is copied without its checkpoints, which nothing needs any more.
+
+    Raises ValueError if a process is at work in either folder.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with lock(source), lock(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as made:
+        copy, replaced = Path(made) / "copy", Path(made) / "replaced"
+        done = ["checkpoints"] if read_result(source) is not None else []
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".lock", f"*{PARTIAL}", *done))
+        if config is not None:
+            write_text(copy / "config.json", config)
+        if target.exists():
+            target.rename(replaced)
+        copy.rename(target)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "Folder to merge into; made if it is not there.")
+    cli.run(main, words=math.inf)

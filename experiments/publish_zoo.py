@@ -1,0 +1,109 @@
+"""Puts the best finished run of every learner and number of shots into the zoo of trained learners.
+
+    python -m experiments.publish_zoo --workdir=runs/sine [--to=oplstm_jax/zoo] [--largest=2000000] [--learners=op_lstm]
+
+Of the seeds of a configuration the one with the best validation score goes in, as NAME.npz and its card NAME.json;
+parameters of more than --largest bytes are left out and the card says so.
+"""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import flags
+
+from experiments import cli
+from experiments.merge import find_runs
+from experiments.run import portable
+from oplstm_jax import build, params, zoo
+from oplstm_jax.files import write_text
+from oplstm_jax.report import read_run
+from oplstm_jax.trained import complete, load_trained
+from oplstm_jax.workdir import read_config, read_result
+
+NOTHING_TRAINED = ("random", "scratch")
+FIRST = 100  # scores of so many test tasks are on the card
+TEST = ("score", "interval", "test_tasks", "test_query", "norm")
+ORIGIN = (
+    "metric learner seed command commit hardware versions wall_seconds best_step validation_score"
+).split()
+
+
+def main() -> None:
+    root, target = Path(cli.required("workdir")), Path(flags.FLAGS.to)
+    found = {run: read_result(root / run) for run in find_runs(root)}
+    cells: dict[str, list[Path]] = {}
+    for run, result in found.items():
+        if result is not None and result["learner"] not in NOTHING_TRAINED and _asked_for(result["learner"]):
+            cells.setdefault(entry_name(complete(read_config(root / run))), []).append(root / run)
+    if not cells:
+        raise ValueError(f"workdir {root}: no finished runs there, as experiments.reproduce leaves them")
+    target.mkdir(parents=True, exist_ok=True)
+    for name, runs in sorted(cells.items()):
+        card = publish(name, runs, target, flags.FLAGS.largest)
+        print(f"{name}: {card['left_out'] or '%d bytes' % card['bytes']}")
+
+
+def _asked_for(learner: str) -> bool:
+    return not flags.FLAGS.learners or learner in flags.FLAGS.learners
+
+
+def entry_name(config: dict[str, Any]) -> str:
+    """Such as sine-5shot-op_lstm or omniglot-mlp-5way1shot-op_lstm."""
+    shots = f"{config['shot']}shot-{config['learner']}"
+    if config["data"] == "sine":
+        return f"sine-{shots}"
+    base = "pixels" if config["base"] == "none" else config["base"]
+    without_norm = "-no_norm" * (config["norm"] == "none" and config["base"] != "none")
+    return f"{Path(config['data']).stem}-{base}{without_norm}-{config['way']}way{shots}"
+
+
+def publish(name: str, runs: list[Path], target: Path, largest: int) -> dict[str, Any]:
+    """Writes an entry of the zoo from the best validated of runs that differ in their seeds; returns its card."""
+    sign = 1 if read_result(runs[0])["metric"] == "accuracy" else -1
+    best = max(runs, key=lambda run: sign * read_result(run)["validation_score"])
+    origin, weights = _trained(best)
+    card, file = {**_card(best), **origin, "seeds": len(runs)}, target / f"{name}.npz"
+    params.save(file, weights)
+    size = file.stat().st_size
+    left_out = f"parameters of {size / 1e6:.1f} MB are left out, above {largest / 1e6:.1f} MB" if size > largest else None
+    if left_out:
+        file.unlink()
+    card |= {"name": name, "bytes": size, "params_sha256": params.sha256(weights), "left_out": left_out}
+    write_text(target / f"{name}.json", json.dumps(card, indent=1, sort_keys=True) + "\n")
+    return card
+
+
+def _trained(run: Path) -> tuple[dict[str, Any], Any]:
+    """(config, data, input_shape) and float32 parameters of a run. What a learner took from its data becomes an option."""
+    config = complete(read_config(run))
+    shapes = jax.eval_shape(build.build_sampler({**config, "learner": ""}, "test"), jax.random.key(0))
+    weights = jax.tree.map(lambda a: a.astype("float32"), load_trained(run, shapes).params)
+    if config["learner"] == "finetune":
+        config["options"] = {**config["options"], "classes": build.training_classes(config)}
+    data = config["data"] = Path(config["data"]).stem
+    return {"config": config, "data": data, "input_shape": list(shapes.support.x.shape[1:])}, weights
+
+
+def _card(run: Path) -> dict[str, Any]:
+    finished = read_run(run)
+    result = finished.result
+    date = datetime.datetime.fromtimestamp((run / "result.json").stat().st_mtime, datetime.UTC).date().isoformat()
+    others = {folder.parent.name: read_run(folder.parent) for folder in sorted(run.glob("*/result.json"))}
+    return {
+        **{field: result[field] for field in (*TEST, *ORIGIN)},
+        "command": " ".join(map(portable, result["command"].split(" "))),
+        "tests": {name: {field: other.result[field] for field in TEST} for name, other in others.items()},
+        "first_scores": [float(score) for score in finished.scores[:FIRST]],
+        "date": result.get("date", date),
+    }
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "Folder of a table.")
+    flags.DEFINE_string("to", str(zoo.FOLDER), "Folder of the entries.")
+    flags.DEFINE_integer("largest", 2_000_000, "Bytes up to which parameters are kept.")
+    flags.DEFINE_list("learners", None, "Only these learners.")
+    cli.run(main)

@@ -1,0 +1,56 @@
+"""All tables as one self-contained web page.
+
+    python -m experiments.report --results=results --to=report.html
+
+--results is a folder with a folder per table, as `experiments.reproduce` and `experiments.publish` leave them. The page
+shows every cell beside the published number, with the figures inside it.
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from experiments import cli
+from experiments.table import FIGURES
+from experiments.tables import GROUPS, TABLES
+from oplstm_jax import page
+from oplstm_jax.files import write_text
+
+TITLE = "Are LSTMs good few-shot learners? Reproduced in JAX"
+
+
+def main() -> None:
+    print(write_report(Path(flags.FLAGS.results), Path(flags.FLAGS.to)))
+
+
+def write_report(results: Path, to: Path) -> str:
+    """Writes the page of all tables below a folder; returns a line about it. Raises ValueError if there are none."""
+    tables = {file.parent: _read(file) for file in results.rglob("table.json")}
+    if not tables:
+        raise ValueError(f"{results}: no table.json there: expected folders that experiments.reproduce has written")
+    order = [*TABLES, ""]
+    place = {folder: order.index(table["name"] if table["name"] in TABLES else "") for folder, table in tables.items()}
+    sections = [_section(folder, tables[folder]) for folder in sorted(tables, key=lambda folder: (place[folder], str(folder)))]
+    names = {table["name"] for table in tables.values()}
+    write_text(to, page.render(TITLE, sections, [name for name in GROUPS["all"] if name not in names]))
+    return f"{len(sections)} tables -> {to}"
+
+
+def _read(file: Path) -> dict:
+    """A table. Raises ValueError if the file is damaged or of another kind."""
+    try:
+        table = json.loads(file.read_text())
+        return {**table, "cells": list(table["cells"]), "fraction": float(table["fraction"]), "name": table["name"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: cannot be read as a table: {error}") from None
+
+
+def _section(folder: Path, table: dict) -> page.Section:
+    return page.Section(table, {name: (folder / name).read_bytes() for name in FIGURES if (folder / name).exists()})
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("results", "results", "Folder with a folder per table.")
+    flags.DEFINE_string("to", "report.html", "The page to write.")
+    cli.run(main)

@@ -1,0 +1,58 @@
+"""Similarity of learned updates with gradient descent and prototypes: while a run trains, and of its tested parameters."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from oplstm_jax import build
+from oplstm_jax.analysis.updates import Similarity, make_similarity, over_list
+from oplstm_jax.evaluate import task_keys
+from oplstm_jax.statistics import estimate
+from oplstm_jax.trained import complete, load_trained
+from oplstm_jax.types import Params
+from oplstm_jax.workdir import read_config, read_result
+
+PROBE_TASKS = 100  # of the validation list, at every validation
+METRICS = {name: "cosine" if name.endswith("cosine") else "ratio" for name in Similarity._fields}
+
+
+def probe(config: dict[str, Any], step_size: float) -> Callable[[Params], dict[str, float]]:
+    """params -> fields of metrics.jsonl: the mean of every `Similarity` and its 95 % interval over validation tasks."""
+    measure, sample = _measure(config, step_size), build.build_sampler(config, "validation")
+    count = min(PROBE_TASKS, config["validation_tasks"])
+
+    def measured(params: Params) -> dict[str, float]:
+        fields = {}
+        for name, values in measure(params, task_keys("validation", count), sample)._asdict().items():
+            found = estimate(values)
+            fields |= {name: found.mean, f"{name}_interval": found.interval}
+        return fields
+
+    return measured
+
+
+def measure_run(folder: Path, step_size: float) -> dict[str, tuple[dict[str, Any], np.ndarray]]:
+    """Every `Similarity` of a finished run on its test tasks: name -> (result, values [n])."""
+    sample = build.build_sampler(complete(read_config(folder)), "test")
+    config, _, params = load_trained(folder, jax.eval_shape(sample, jax.random.key(0)))
+    found = _measure(config, step_size)(params, task_keys("test", config["test_tasks"]), sample)
+    trained = read_result(folder) or {}
+    return {
+        name: (_result(trained, METRICS[name], values, step_size), np.asarray(values))
+        for name, values in found._asdict().items()
+    }
+
+
+def _result(trained: dict[str, Any], metric: str, values: np.ndarray, step_size: float) -> dict[str, Any]:
+    found = estimate(values)
+    about = {"metric": metric, "gradient_step": step_size, "test_tasks": found.count}
+    return {**trained, **about, "score": found.mean, "interval": found.interval}
+
+
+def _measure(config: dict[str, Any], step_size: float) -> Callable:
+    passes = config["eval_passes"]
+    learner, features = build.build_learner(config, passes), build.build_base(config).clone(outputs=None)
+    return over_list(make_similarity(learner, features, passes, step_size), build.build_settings(config).tasks_at_once)

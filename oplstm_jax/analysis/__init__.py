@@ -1,0 +1,1 @@
+"""What learners do while they learn: measurements on trained and training parameters."""

@@ -1,0 +1,98 @@
+"""Folders filled on different machines become one; what conflicts is refused, and then nothing is copied."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from processes import ROOT, command
+
+from experiments.merge import merge
+from oplstm_jax.files import write_text
+from oplstm_jax.workdir import InUse, Workdir, read_config, read_result
+
+RUN = "pi_lstm-5shot-seed0"
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A function that makes a folder with one finished run, called as it says."""
+
+    def copied(root, run=RUN):
+        shutil.copytree(ROOT / "results/sine/runs" / RUN, tmp_path / root / run)
+        return tmp_path / root
+
+    return copied
+
+
+def test_runs_of_two_machines_come_together_with_their_tests(copy, tmp_path):
+    first, second = copy("first", "a-5shot-seed0"), copy("second", "part/b-5shot-seed0")
+    shutil.copytree(first / "a-5shot-seed0", first / "a-5shot-seed0" / "k_queries", ignore=lambda *_: ["checkpoints", "config.json"])
+    done = command("experiments.merge", f"--workdir={tmp_path / 'target'}", first, second)
+    assert done.stdout == f"2 runs copied to {tmp_path / 'target'}, 0 kept as they were\n", done.stderr
+    for name in ("a-5shot-seed0", "a-5shot-seed0/k_queries", "part/b-5shot-seed0"):
+        assert read_result(tmp_path / "target" / name) is not None
+    again = merge(tmp_path / "target", [second, first])
+    assert again == f"0 runs copied to {tmp_path / 'target'}, 2 kept as they were"
+    assert sorted(path.name for path in (tmp_path / "target").iterdir()) == ["a-5shot-seed0", "part"]
+
+
+def test_the_finished_run_replaces_the_unfinished_and_not_the_other_way(copy, tmp_path):
+    target, source = copy("target"), copy("source")
+    (target / RUN / "result.json").unlink()
+    assert "1 runs copied" in merge(target, [source])
+    assert read_result(target / RUN) == read_result(source / RUN)
+    (source / RUN / "result.json").unlink()
+    assert "0 runs copied" in merge(target, [source])
+    assert read_result(target / RUN) is not None
+
+
+def test_of_unfinished_runs_the_further_one_is_kept(copy):
+    target, source = copy("target"), copy("source")
+    for root in (target, source):
+        (root / RUN / "result.json").unlink()
+    lines = (target / RUN / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (target / RUN / "metrics.jsonl").write_text("".join(lines[:1]))
+    assert "1 runs copied" in merge(target, [source])
+    assert (target / RUN / "metrics.jsonl").read_text() == "".join(lines)
+    assert "0 runs copied" in merge(target, [source])
+
+
+def _other_result(run):
+    result = {**read_result(run), "score": 0.125, "params_sha256": "0"}
+    write_text(run / "result.json", json.dumps(result))
+
+
+def _other_scores(run):
+    np.save(run / "test_scores.npy", np.load(run / "test_scores.npy") + 1)
+
+
+def _other_config(run):
+    write_text(run / "config.json", json.dumps({**read_config(run), "learning_rate": 1.0}))
+
+
+@pytest.mark.parametrize("change", [_other_result, _other_scores, _other_config])
+def test_conflicts_are_refused_and_nothing_is_copied(copy, change):
+    target, source = copy("target"), copy("source")
+    copy("source", "another-5shot-seed0")
+    change(source / RUN)
+    with pytest.raises(ValueError, match=f"^conflict: {source / RUN}.*{target / RUN}"):
+        merge(target, [source])
+    assert [path.name for path in target.iterdir()] == [RUN]
+
+
+def test_a_run_at_work_is_not_taken(copy, tmp_path):
+    source = copy("source")
+    at_work = Workdir(source / RUN, read_config(source / RUN))
+    with pytest.raises(InUse, match="in use by another process"):
+        merge(tmp_path / "target", [source])
+    at_work.close()
+    assert not list((tmp_path / "target").iterdir())
+
+
+@pytest.mark.parametrize("words", [[], ["nowhere"]])
+def test_bad_sources_are_refused(words, tmp_path):
+    done = command("experiments.merge", f"--workdir={tmp_path / 'target'}", *words)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert ("nowhere: no runs there" if words else "no folder to merge from given") in done.stderr
+    assert not (tmp_path / "target").exists()

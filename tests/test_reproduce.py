@@ -1,0 +1,84 @@
+"""All tables in one command: finished runs are taken over, progress is shown, every table and the report are written."""
+
+import dataclasses
+import json
+
+import pytest
+from processes import OPTIMISED, ROOT, command
+
+from experiments.cells import runs
+from experiments.plan import adopt, progress_line
+from experiments.run import run_config
+from experiments.tables import make_table
+from oplstm_jax.progress import clock
+from oplstm_jax.workdir import read_result
+
+KEPT = ROOT / "results/sine/runs"
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """Runs of the sine table as they would be trained: 5-shot of the mean-pooled LSTM and MAML, two seeds each."""
+    table = dataclasses.replace(make_table("sine", ()), learners=("pi_lstm", "maml"), shots=(5,))
+    return list(runs(table, tmp_path / "runs", (0, 1), 1.0))
+
+
+def test_a_finished_run_of_the_same_configuration_is_taken_over(planned):
+    run = planned[0]
+    assert adopt(run, [KEPT])
+    assert run_config(run.config, run.folder) == read_result(KEPT / "pi_lstm-5shot-seed0")
+    assert not adopt(run, [KEPT])  # it has begun
+
+
+def test_a_run_that_differs_is_not_taken_over(planned):
+    run = planned[0]
+    run.config.learning_rate = 1e-3
+    assert not adopt(run, [KEPT]) and not run.folder.exists()
+    compared = planned[1]._replace(gradient_step=0.1)  # its updates were never measured
+    assert not adopt(compared, [KEPT])
+
+
+def test_progress_is_that_of_runs_like_those_left(planned):
+    assert progress_line(planned) == "0/4 runs done, more than 0:00 left"
+    assert adopt(planned[0], [KEPT])
+    seconds = read_result(planned[0].folder)["wall_seconds"]
+    assert progress_line(planned) == f"1/4 runs done, {clock(3 * seconds)} left"
+    assert adopt(planned[1], [KEPT])
+    both = seconds + read_result(planned[1].folder)["wall_seconds"]
+    assert progress_line(planned, workers=2) == f"2/4 runs done, {clock(both / 2)} left"
+    elsewhere = planned[2]._replace(folder=planned[2].folder.parent.parent / "other" / "maml-5shot-seed0")
+    assert progress_line([*planned[:2], elsewhere]) == "2/3 runs done, more than 0:00 left"
+
+
+def test_all_tables_and_the_report_are_written_by_one_command(tmp_path):
+    words = ["experiments.reproduce", "all", f"--workdir={tmp_path}", "--fraction=0.0005", "--seeds=0"]
+    words += ["--learners=pi_lstm", "--shots=20"]
+    done = command(*words, env=OPTIMISED)
+    assert done.returncode == 0, done.stderr
+    assert "left out: within, cross" in done.stderr
+    assert "[2/2 runs done, 0:00 left] invariance_sine/pi_lstm-20shot-seed0 (copied)" in done.stderr
+    assert "[2/2 runs done, 0:00 left]" in done.stderr
+    assert done.stdout.endswith(f"2 tables -> {tmp_path / 'report.html'}\n")
+    for name in ("sine", "invariance_sine"):
+        table = json.loads((tmp_path / name / "table.json").read_text())
+        assert (table["name"], table["fraction"], len(table["cells"])) == (name, 0.0005, 1)
+        assert all((tmp_path / name / file).exists() for file in ("table.md", "table.csv", "table.tex", "learning_curves.png"))
+    assert (tmp_path / "invariance_sine/shots.png").exists() and (tmp_path / "sine/fitted_waves.png").exists()
+    page = (tmp_path / "report.html").read_text()
+    assert "Permutation invariance on sine regression" in page and "Table not run: cross." in page
+
+
+REFUSED = {
+    "no such learner": (["all", "--learners=gpt"], "no table has these learners and shots"),
+    "no folder to reuse": (["sine", "--reuse=nowhere"], "flag --reuse: nowhere: no such folder"),
+    "data that is not there": (["within", "--data=nosuchset"], "no data set, .npz file or folder 'nosuchset'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_refused_before_anything_is_made(case, tmp_path):
+    words, expected = REFUSED[case]
+    done = command("experiments.reproduce", *words, f"--workdir={tmp_path / 'runs'}")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ") and expected in done.stderr
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,85 @@
+"""What is in results/ is whole: every cell says where it comes from, and tables, runs and README agree."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.cells import summaries
+from experiments.tables import make_table
+from oplstm_jax import tabular
+
+ROOT = Path(__file__).parents[1]
+TABLES = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results").rglob("table.json"))
+RUNS = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results").rglob("result.json"))
+OF_CELL = ("learner", "shot", "metric", "norm", "test_query", "hardware", "versions", "commits", "train_tasks", "data")
+OF_SEED = ("score", "interval", "test_tasks", "command", "commit", "hardware", "wall_seconds", "params_sha256")
+OF_RUN = ("command", "commit", "hardware", "wall_seconds", "test_tasks", "seed", "norm", "test_query", "score", "config")
+
+
+def _table(folder):
+    return json.loads((ROOT / folder / "table.json").read_text())
+
+
+def test_there_are_results():
+    assert TABLES and RUNS
+
+
+@pytest.mark.parametrize("folder", TABLES, ids=str)
+def test_every_cell_says_where_it_comes_from(folder):
+    table = _table(folder)
+    assert table["title"] and 0 < table["fraction"] <= 1 and table["stand_in"] in (True, False)
+    for cell in table["cells"]:
+        name = f"{cell['learner']}, {cell['shot']}-shot {cell['protocol']}"
+        assert cell["seeds"] or cell["missing_seeds"], name
+        if cell["seeds"]:
+            assert all(cell[field] not in (None, "", []) for field in OF_CELL), name
+            assert cell["over_tasks"]["count"] == sum(run["test_tasks"] for run in cell["seeds"].values()), name
+        for run in cell["seeds"].values():
+            assert all(run[field] not in (None, "") for field in OF_SEED), name
+            assert run["command"].startswith("python -m experiments.") and "=/" not in run["command"], name
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=str)
+def test_every_run_says_where_it_comes_from(folder):
+    result = json.loads((ROOT / folder / "result.json").read_text())
+    assert all(result[field] not in (None, "") for field in OF_RUN)
+    scores = np.load(ROOT / folder / "test_scores.npy", allow_pickle=False)
+    assert len(scores) == result["test_tasks"]
+    assert np.mean(scores, dtype=np.float64) == pytest.approx(result["score"], rel=1e-6)
+
+
+@pytest.mark.parametrize("folder", TABLES, ids=str)
+def test_texts_are_those_of_the_cells(folder):
+    table = _table(folder)
+    title, cells = table["title"], table["cells"]
+    if table["fraction"] != 1:
+        assert f"{table['fraction']:g} of the authors' training tasks" in title
+    texts = {"table.md": tabular.markdown(title, cells), "table.csv": tabular.csv_text(cells)}
+    for name, text in {**texts, "table.tex": tabular.latex(title, cells)}.items():
+        assert (ROOT / folder / name).read_text() == text, name
+
+
+@pytest.mark.parametrize("folder", TABLES, ids=str)
+def test_cells_are_those_of_the_runs(folder):
+    table = _table(folder)
+    cells = {(cell["learner"], cell["shot"], cell["protocol"]): cell for cell in table["cells"]}
+    data = sorted({cell["part"] for cell in table["cells"]}) if table["name"] in ("within", "cross") else []
+    made = make_table(table["name"], tuple(data))
+    seeds = {int(s) for cell in table["cells"] for s in (*cell["seeds"], *cell["missing_seeds"])}
+    again = summaries(made, ROOT / folder / "runs", tuple(sorted(seeds)))
+    again = {(cell["learner"], cell["shot"], cell["protocol"]): cell for cell in again}
+    assert set(cells) <= set(again)
+    for key, cell in cells.items():
+        assert _rounded(again[key]) == _rounded(cell), key
+
+
+def _rounded(cell):
+    """As JSON would hold it, with the digits that do not depend on the machine's order of summation."""
+    return json.loads(json.dumps(cell), parse_float=lambda text: float(f"{float(text):.9g}"))
+
+
+def test_the_readme_shows_every_table():
+    readme = (ROOT / "README.md").read_text()
+    assert [folder for folder in TABLES if f"<!-- {folder.as_posix()}/table.md -->" not in readme] == []
