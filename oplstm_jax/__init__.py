@@ -1,7 +1,7 @@
 """LSTMs that learn to learn: OP-LSTM and its baselines as pure JAX functions (arXiv 2310.14139)."""
 
 from oplstm_jax import zoo
-from oplstm_jax.learners import lstm, make, maml, op_lstm, op_lstm_head, pi_lstm, protonet
+from oplstm_jax.learners import lstm, make, maml, op_lstm, op_lstm_general, op_lstm_head, pi_lstm, protonet
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.types import Episode, Learner, Split
@@ -17,6 +17,7 @@ __all__ = [
     "make",
     "maml",
     "op_lstm",
+    "op_lstm_general",
     "op_lstm_head",
     "pi_lstm",
     "protonet",

@@ -15,6 +15,7 @@ LABELS = {
     "pi_lstm": "plain LSTM (mean-pooled)",
     "op_lstm": "OP-LSTM",
     "op_lstm_head": "OP-LSTM (last layer)",
+    "op_lstm_general": "OP-LSTM (any layers)",
     "maml": "MAML",
     "protonet": "ProtoNet",
     "sap": "SAP",

@@ -99,6 +99,7 @@ def _base(kind, norm):
 # A bias right before a batch normalisation is subtracted again and has no gradient (OP-LSTM's rules read it before that).
 BATCH_BIASES = tuple(f"{prefix}dense_{layer}/bias" for prefix in ("features/", "") for layer in (0, 1))
 CONV_BIASES = tuple(f"{prefix}conv_{block}/bias" for prefix in ("features/", "") for block in range(2))
+CHAIN_BIASES = tuple(f"layers/{block}/conv/bias" for block in range(2))
 SMALL = {"sizes": (4, 1)}
 ROWS = [
     _row("lstm", "sine", {"sizes": (8, 8)}, False, base=False),
@@ -122,6 +123,9 @@ ROWS = [
     _row("op_lstm_head", "classes", {**SMALL, "adapt_bias": True, "step_size": True}, True),
     _row("op_lstm_head", "classes", {"sizes": (6, 3), "full": True}, True, norm="layer"),
     _row("op_lstm_head", "classes", {**SMALL, "signals": "target", "gamma": None}, True),
+    _row("op_lstm_general", "sine", SMALL, True),
+    _row("op_lstm_general", "classes", {**SMALL, "gamma": None, "frozen": 1}, True, norm="layer"),
+    _row("op_lstm_general", "images", SMALL, True, norm="transductive", without_gradient=CHAIN_BIASES),
     _row("maml", "sine", {"inner_lr": 0.02}, True),
     _row("maml", "sine", {"inner_lr": 0.02, "second_order": False}, True),
     _row("maml", "classes", {"inner_lr": 0.1, "clip": 10.0}, True, norm="transductive", without_gradient=BATCH_BIASES),

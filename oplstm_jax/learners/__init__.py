@@ -12,6 +12,7 @@ from oplstm_jax.learners.guess import random_guess
 from oplstm_jax.learners.lstm import lstm, pi_lstm
 from oplstm_jax.learners.maml import maml
 from oplstm_jax.learners.op_lstm import op_lstm
+from oplstm_jax.learners.op_lstm_general import op_lstm_general
 from oplstm_jax.learners.op_lstm_head import op_lstm_head
 from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.learners.rules import coordinate_lstm, full_lstm
@@ -19,6 +20,7 @@ from oplstm_jax.learners.sap import sap
 from oplstm_jax.learners.scratch import scratch
 from oplstm_jax.learners.warp_maml import warp_maml
 from oplstm_jax.losses import cross_entropy
+from oplstm_jax.nets.chain import chain
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.sap_conv4 import TRANSFORMS, SapConv4
@@ -31,6 +33,7 @@ NAMES = (
     "pi_lstm",
     "op_lstm",
     "op_lstm_head",
+    "op_lstm_general",
     "maml",
     "protonet",
     "sap",
@@ -60,6 +63,11 @@ def _make_op_lstm(base, loss, passes, sizes=(5, 5, 1), gamma=0.025, backprop_thr
 def _make_op_lstm_head(base, loss, passes, sizes=(5, 5, 1), full=False, **options):
     rule = full_lstm(tuple(sizes)) if full else coordinate_lstm(tuple(sizes))
     return op_lstm_head(_features(base, "op_lstm_head"), passes, rule, **options)
+
+
+def _make_op_lstm_general(base, loss, passes, sizes=(5, 5, 1), **options):
+    rules = coordinate_lstm(tuple(sizes)), coordinate_lstm(tuple(sizes))
+    return op_lstm_general(chain(_needed(base, "op_lstm_general")), passes, *rules, **options)
 
 
 def _make_maml(base, loss, passes, inner_lr, second_order=True, clip=None):
@@ -124,6 +132,7 @@ FACTORIES: dict[str, Callable[..., Learner]] = {
     "pi_lstm": _make_pi_lstm,
     "op_lstm": _make_op_lstm,
     "op_lstm_head": _make_op_lstm_head,
+    "op_lstm_general": _make_op_lstm_general,
     "maml": _make_maml,
     "protonet": _make_protonet,
     "sap": _make_sap,

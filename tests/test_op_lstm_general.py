@@ -1,0 +1,102 @@
+"""OP-LSTM on any layers: what it is where its parts are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from learner_table import blobs, pictures
+
+from oplstm_jax.learners.op_lstm import op_lstm
+from oplstm_jax.learners.op_lstm_general import op_lstm_general
+from oplstm_jax.learners.op_lstm_head import op_lstm_head
+from oplstm_jax.learners.rules import fixed_rule
+from oplstm_jax.losses import mean_squared_error
+from oplstm_jax.nets.chain import chain
+from oplstm_jax.nets.conv4 import Conv4
+from oplstm_jax.nets.mlp import MLP
+
+ERROR = fixed_rule(lambda target, prediction: target - prediction)
+MESSAGE = fixed_rule(lambda activation, message: message)
+
+
+def _outputs(learner, params, episode):
+    fast, info = jax.jit(learner.adapt)(params, episode.support)
+    return learner.predict(params, fast, episode.query.x), info
+
+
+@pytest.mark.parametrize("gamma", [None, 0.01])
+def test_on_linear_layers_it_is_the_papers(gamma):
+    """Positive inputs and weights keep every ReLU at its linear side."""
+    base, episode = MLP((6, 5), 3), blobs(jax.random.key(0))
+    episode = jax.tree.map(jnp.abs, episode)
+    paper, general = op_lstm(base, 2, gamma=gamma), op_lstm_general(chain(base), 2, gamma=gamma)
+    params = jax.tree.map(lambda a: a, paper.init(jax.random.key(1), episode))
+    params["base"] = jax.tree.map(lambda a: jnp.abs(a) + 2.0, params["base"])
+    layers = [{"dense": params["base"][name]} for name in ("dense_0", "dense_1", "out")]
+    same = {**{name: params[name] for name in params if name != "base"}, "layers": layers}
+    expected, passes = _outputs(paper, params, episode)
+    found, info = _outputs(general, same, episode)
+    assert np.abs(expected - paper.predict(params, *_untaught(paper, params, episode))).max() > 1e-3
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    for layer, update in enumerate(passes["updates"]):
+        np.testing.assert_allclose(info["updates"][layer]["dense"]["kernel"], update, rtol=1e-3, atol=1e-5)
+
+
+def _untaught(learner, params, episode):
+    none = op_lstm(MLP((6, 5), 3), 0, gamma=None)
+    return none.adapt(params, episode.support)[0], episode.query.x
+
+
+def test_with_all_but_one_layer_frozen_it_is_the_last_layer_alone():
+    base, episode = Conv4(4, 3, "transductive", blocks=2), pictures(jax.random.key(0))
+    general = op_lstm_general(chain(base), 3, frozen=2)
+    head = op_lstm_head(base.clone(outputs=None), 3, scalar_bias=False)
+    params = general.init(jax.random.key(1), episode)
+    blocks = {f"{kind}_{i}": params["layers"][i][kind] for i in range(2) for kind in ("conv", "norm")}
+    last = params["layers"][2]["dense"]
+    same = {"features": blocks, **last, "rule": params["output_rule"], "gamma": params["gamma"]}
+    expected, _ = _outputs(head, same, episode)
+    np.testing.assert_allclose(_outputs(general, params, episode)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_rules_that_pass_the_error_on_make_it_gradient_descent():
+    base, episode = MLP((6, 5), 3, "transductive"), blobs(jax.random.key(0))
+    general = op_lstm_general(chain(base), 1, ERROR, MESSAGE, gamma=None)
+    params = general.init(jax.random.key(1), episode)
+    _, info = _outputs(general, params, episode)
+
+    def error(layers):
+        x = episode.support.x
+        for layer, own in zip(chain(base), layers, strict=True):
+            x = layer.apply({"params": own}, x)
+        return 0.5 * jnp.sum(jnp.square(x - episode.support.y)) / len(x)
+
+    gradient = jax.grad(error)(params["layers"])
+    for update, own in zip(info["updates"], gradient, strict=True):
+        np.testing.assert_allclose(update["dense"]["kernel"][0], -own["dense"]["kernel"], rtol=1e-3, atol=1e-5)
+        np.testing.assert_array_equal(update["dense"]["bias"], 0)
+
+
+def test_every_layer_moves_and_can_learn_the_task():
+    """With the error passed on and enough passes, the support set of a task is learned, convolutions included."""
+    base, episode = Conv4(8, 3, "transductive", blocks=2), pictures(jax.random.key(0))
+    losses = {}
+    for passes in (0, 60):
+        learner = op_lstm_general(chain(base), passes, ERROR, MESSAGE, gamma=0.05)
+        params = learner.init(jax.random.key(1), episode)
+        outputs, info = _outputs(learner, params, episode)
+        losses[passes] = mean_squared_error(outputs, episode.query.y)
+    for layer in info["updates"]:
+        assert np.abs((layer.get("conv") or layer["dense"])["kernel"]).max() > 0
+    assert losses[60] < 0.1 * losses[0]
+
+
+@pytest.mark.parametrize(("change", "words"), [({"passes": -1}, "passes -1"), ({"frozen": 3}, "frozen is 3: expected 0 to 2")])
+def test_bad_input(change, words):
+    with pytest.raises(ValueError, match=words):
+        op_lstm_general(chain(MLP((6, 5), 3)), **{"passes": 2, **change})
+
+
+def test_networks_that_are_no_chain():
+    with pytest.raises(ValueError, match="MLP cannot be taken apart: expected an MLP or Conv4 with outputs"):
+        chain(MLP((6, 5)))
