@@ -20,6 +20,7 @@ from oplstm_jax.files import PARTIAL, write_text
 from oplstm_jax.trained import complete
 from oplstm_jax.workdir import lock, read_config, read_metrics, read_result
 
+
 def main() -> None:
     print(merge(Path(cli.required("workdir")), [Path(word) for word in cli.words("folder to merge from")]))
 
@@ -70,7 +71,9 @@ def _check_equal(new: Path, old: Path) -> None:
     a, b = read_result(new), read_result(old)
     scores = [np.load(folder / "test_scores.npy", allow_pickle=False) for folder in (new, old)]
     if a["params_sha256"] != b["params_sha256"] or not np.array_equal(*scores):
-        raise ValueError(f"conflict: {new} scores {a['score']:.6g}, {old} scores {b['score']:.6g}; expected the same result")
+        raise ValueError(
+            f"conflict: {new} scores {a['score']:.6g}, {old} scores {b['score']:.6g}; expected the same result"
+        )
 
 
 def _last_step(folder: Path) -> int:

@@ -37,7 +37,7 @@ def adopt(run: PlannedRun, places: Iterable[Path]) -> bool:
 
 
 def _expected(run: PlannedRun, runs: list[PlannedRun], seconds: dict[Path, float]) -> float | None:
-    """The mean time of the finished runs most like this one: of its table and learner and shots, or learner, or table."""
+    """The mean time of the finished runs most like this one: of its table, learner and shots, or of less of that."""
 
     def likeness(other: PlannedRun) -> tuple[bool, bool]:
         same = other.config.learner == run.config.learner

@@ -1,4 +1,4 @@
-"""Similarity of learned updates with gradient descent and prototypes: while a run trains, and of its tested parameters."""
+"""Similarity of learned updates with gradient descent and prototypes, while a run trains and when it is tested."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -37,7 +37,9 @@ def latex(title: str, rows: Iterable[Row]) -> str:
     lines = [" & ".join(map(_escaped, texts)) + r" \\" for texts in (heads, *body)]
     start = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}", r"\hline"]
     caption = rf"\caption{{{_escaped(' '.join([f'{title}.', *facts(rows)]))}}}"
-    return "\n".join([*start, lines[0], r"\hline", *lines[1:], r"\hline", r"\end{tabular}", caption, r"\end{table}", ""])
+    return "\n".join(
+        [*start, lines[0], r"\hline", *lines[1:], r"\hline", r"\end{tabular}", caption, r"\end{table}", ""]
+    )
 
 
 def csv_text(rows: Iterable[Row]) -> str:
@@ -64,7 +66,9 @@ def _flat(row: Row) -> Row:
 def _grid(rows: list[Row], bold) -> tuple[list[str], list[list[str]]]:
     """Heads and lines of cells; a column of published values only where there are any."""
     columns = sorted(dict.fromkeys((row["shot"], row["protocol"]) for row in rows), key=lambda column: column[0])
-    compared = {column for column in columns if any(r["published"] and (r["shot"], r["protocol"]) == column for r in rows)}
+    compared = {
+        column for column in columns if any(r["published"] and (r["shot"], r["protocol"]) == column for r in rows)
+    }
     cells = {(row["learner"], row["shot"], row["protocol"]): row for row in rows}
     heads = [head for column in columns for head in (_head(*column), "published")[: 1 + (column in compared)]]
     body = []
@@ -130,8 +134,9 @@ def facts(rows: list[Row]) -> list[str]:
 def _budgets(done: list[Row]) -> str:
     budgets: dict[int, list[str]] = {}
     for row in done:
-        budgets.setdefault(row["train_tasks"], []).extend([LABELS[row["learner"]]] * (row["learner"] not in ("random", "scratch")))
-    return "; ".join(f"{count} ({', '.join(dict.fromkeys(names))})" for count, names in budgets.items() if names)
+        if row["learner"] not in ("random", "scratch"):
+            budgets.setdefault(row["train_tasks"], []).append(LABELS[row["learner"]])
+    return "; ".join(f"{count} ({', '.join(dict.fromkeys(names))})" for count, names in budgets.items())
 
 
 def _hours(done: list[Row]) -> float:

@@ -14,7 +14,6 @@ from oplstm_jax.statistics import Estimate, estimate
 from oplstm_jax.types import Array, Episode, Learner, Params
 from oplstm_jax.workdir import read_config, read_result
 
-
 # Fields that configurations did not always have, with the values that say what runs did before.
 LATER_FIELDS = {"filters": 64, "image_size": None, "rotations": False, "tasks_at_once": None, "augment": {}}
 

@@ -1,4 +1,4 @@
-"""All tables in one command: finished runs are taken over, progress is shown, every table and the report are written."""
+"""All tables in one command: finished runs are taken over, progress is shown, tables and the report are written."""
 
 import dataclasses
 import json
@@ -62,7 +62,9 @@ def test_all_tables_and_the_report_are_written_by_one_command(tmp_path):
     for name in ("sine", "invariance_sine"):
         table = json.loads((tmp_path / name / "table.json").read_text())
         assert (table["name"], table["fraction"], len(table["cells"])) == (name, 0.0005, 1)
-        assert all((tmp_path / name / file).exists() for file in ("table.md", "table.csv", "table.tex", "learning_curves.png"))
+        assert all(
+            (tmp_path / name / file).exists() for file in ("table.md", "table.csv", "table.tex", "learning_curves.png")
+        )
     assert (tmp_path / "invariance_sine/shots.png").exists() and (tmp_path / "sine/fitted_waves.png").exists()
     page = (tmp_path / "report.html").read_text()
     assert "Permutation invariance on sine regression" in page and "Table not run: cross." in page

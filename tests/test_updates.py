@@ -1,4 +1,4 @@
-"""Similarity of updates is 1 where OP-LSTM is gradient descent or a prototype classifier, and is logged while runs train."""
+"""Similarity of updates is 1 where OP-LSTM is gradient descent or a prototype classifier; runs log it as they train."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,9 @@ GRADIENT = fixed_rule(lambda target, prediction: target - jax.nn.softmax(predict
 def episode():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(6, 4)).astype("float32"), np.eye(3, dtype="float32")[[0, 1, 2, 2, 1, 0]]
-    return Episode(Split(jnp.asarray(x), jnp.asarray(y)), Split(jnp.asarray(x[::-1].copy()), jnp.asarray(y[::-1].copy())))
+    return Episode(
+        Split(jnp.asarray(x), jnp.asarray(y)), Split(jnp.asarray(x[::-1].copy()), jnp.asarray(y[::-1].copy()))
+    )
 
 
 @pytest.mark.parametrize(("passes", "step"), [(1, 1.0), (4, 1.0), (4, 0.25)])
