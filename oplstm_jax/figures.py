@@ -87,7 +87,8 @@ def by_shots(
     for learner, points in theirs.items():
         colour, dash, marker = STYLES.get(learner, OTHER)
         style = {"color": colour, "marker": marker, "ms": 7, "mfc": "none", "ls": "none"}
-        axes[0].plot(*zip(*[(shot, scale * mean) for shot, mean in points], strict=True), label="published", **style)
+        axes[0].plot(*zip(*[(shot, scale * mean) for shot, mean in points], strict=True), label="published (hollow)", **style)
+    axes[0].set_xticks(sorted({shot for points in ours.values() for shot, _ in points}))
     name = "accuracy in %" if metric == "accuracy" else "mean squared error"
     axes[0].set(
         xlabel="support examples per class, k" if metric == "accuracy" else "support examples, k", ylabel=f"test {name}"

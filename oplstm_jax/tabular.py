@@ -17,7 +17,8 @@ UNITS = {
 }
 COLUMNS = (
     "learner shot protocol metric score interval_tasks interval_seeds published published_interval difference "
-    "difference_interval p seeds missing_seeds test_tasks train_tasks norm test_query data hardware commits wall_seconds"
+    "difference_interval p seeds missing_seeds test_tasks train_tasks norm test_query data hardware commits "
+    "wall_seconds"
 ).split()
 
 
@@ -43,7 +44,7 @@ def latex(title: str, rows: Iterable[Row]) -> str:
 
 
 def csv_text(rows: Iterable[Row]) -> str:
-    """One line per cell with the fields of `COLUMNS`, numbers as they are (accuracies in [0, 1]), empty where unknown."""
+    """One line per cell with the fields of `COLUMNS`, accuracies in [0, 1], empty where unknown."""
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
@@ -127,7 +128,8 @@ def facts(rows: list[Row]) -> list[str]:
         f"{unit} ± 95 % interval over pooled test tasks (and, in brackets, over seeds); {tasks} test tasks a seed, "
         f"seeds {', '.join(seeds)}; data {all_of('data')}; norm {all_of('norm')}; {all_of('test_query')} queries.",
         f"Training tasks: {_budgets(done)}.",
-        f"Hardware {all_of('hardware')}; {all_of('versions')}; commit {commits}; training took {_hours(done):.2f} h in all.",
+        f"Hardware {all_of('hardware')}; {all_of('versions')}; commit {commits}; "
+        f"training took {_hours(done):.2f} h in all.",
     ]
 
 
