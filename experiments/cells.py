@@ -97,8 +97,9 @@ def _draw_learning_curves(root: Path, runs: list[tuple[Part, report.Cell]]) -> N
     for part, cell in runs:
         panel = panels.setdefault(f"{cell.shot}-shot" + (f", {part.name}" if part.name else ""), {})
         panel[cell.learner] = [read_metrics(folder) for folder in cell.folders.values()]
-    metric = runs[0][1].metric
-    figures.learning_curves(root / "learning_curves.png", panels, metric, build.SINE_CHANCE if metric == "mse" else 0.2)
+    part, first = runs[0]
+    chance = build.SINE_CHANCE if first.metric == "mse" else 1 / part.configure(first.learner, first.shot).way
+    figures.learning_curves(root / "learning_curves.png", panels, first.metric, chance)
 
 
 def _folder(part: Part, learner: str, shot: int, seed: int) -> str:

@@ -16,9 +16,8 @@ import numpy as np
 from absl import flags
 
 from experiments import cli
-from oplstm_jax.files import PARTIAL, write_text
-from oplstm_jax.trained import complete
-from oplstm_jax.workdir import lock, read_config, read_metrics, read_result
+from oplstm_jax.files import PARTIAL
+from oplstm_jax.workdir import complete, lock, read_config, read_metrics, read_result
 
 
 def main() -> None:
@@ -80,8 +79,8 @@ def _last_step(folder: Path) -> int:
     return max((line["step"] for line in read_metrics(folder)), default=0)
 
 
-def copy_run(source: Path, target: Path, config: str | None = None) -> None:
-    """Copies the folder of a run, whole or not at all, in place of what is there; config: what its config.json says.
+def copy_run(source: Path, target: Path) -> None:
+    """Copies the folder of a run, whole or not at all, in place of what is there.
 
     A finished run is copied without its checkpoints, which nothing needs any more.
 
@@ -92,8 +91,6 @@ def copy_run(source: Path, target: Path, config: str | None = None) -> None:
         copy, replaced = Path(made) / "copy", Path(made) / "replaced"
         done = ["checkpoints"] if read_result(source) is not None else []
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".lock", f"*{PARTIAL}", *done))
-        if config is not None:
-            write_text(copy / "config.json", config)
         if target.exists():
             target.rename(replaced)
         copy.rename(target)

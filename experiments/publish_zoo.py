@@ -20,8 +20,8 @@ from experiments.run import portable
 from oplstm_jax import build, params, zoo
 from oplstm_jax.files import write_text
 from oplstm_jax.report import read_run
-from oplstm_jax.trained import complete, load_trained
-from oplstm_jax.workdir import read_config, read_result
+from oplstm_jax.trained import load_trained
+from oplstm_jax.workdir import complete, read_config, read_result
 
 NOTHING_TRAINED = ("random", "scratch")
 FIRST = 100  # scores of so many test tasks are on the card
