@@ -24,7 +24,7 @@ class PlannedRun(NamedTuple):
 
 
 def runs(table: Table, root: Path, seeds: tuple[int, ...], fraction: float) -> Iterator[PlannedRun]:
-    """Every run, seed by seed so that a partial table has all of its cells. fraction: of the authors' training tasks."""
+    """Every run, seed by seed so that a partial table has all its cells. fraction: of the authors' training tasks."""
     for seed, part, shot, learner in itertools.product(seeds, table.parts, table.shots, table.learners):
         config = part.configure(learner, shot, seed)
         config.train_tasks = max(1, round(config.train_tasks * fraction))
@@ -42,7 +42,9 @@ def write_table(name: str, table: Table, root: Path, seeds: tuple[int, ...], fra
     write_text(root / "table.md", text := tabular.markdown(title, rows))
     write_text(root / "table.csv", tabular.csv_text(rows))
     write_text(root / "table.tex", tabular.latex(title, rows))
-    own = [(part, _as_published(part, cell)) for part, test, cell in _cells(table, root, seeds) if test is part.tests[0]]
+    own = [
+        (part, _as_published(part, cell)) for part, test, cell in _cells(table, root, seeds) if test is part.tests[0]
+    ]
     _draw_learning_curves(root, own)
     table.draw(root, [cell for _, cell in own])
     return text
@@ -95,8 +97,9 @@ def _draw_learning_curves(root: Path, runs: list[tuple[Part, report.Cell]]) -> N
     for part, cell in runs:
         panel = panels.setdefault(f"{cell.shot}-shot" + (f", {part.name}" if part.name else ""), {})
         panel[cell.learner] = [read_metrics(folder) for folder in cell.folders.values()]
-    metric = runs[0][1].metric
-    figures.learning_curves(root / "learning_curves.png", panels, metric, build.SINE_CHANCE if metric == "mse" else 0.2)
+    part, first = runs[0]
+    chance = build.SINE_CHANCE if first.metric == "mse" else 1 / part.configure(first.learner, first.shot).way
+    figures.learning_curves(root / "learning_curves.png", panels, first.metric, chance)
 
 
 def _folder(part: Part, learner: str, shot: int, seed: int) -> str:

@@ -16,9 +16,9 @@ import numpy as np
 from absl import flags
 
 from experiments import cli
-from oplstm_jax.files import PARTIAL, write_text
-from oplstm_jax.trained import complete
-from oplstm_jax.workdir import lock, read_config, read_metrics, read_result
+from oplstm_jax.files import PARTIAL
+from oplstm_jax.workdir import complete, lock, read_config, read_metrics, read_result
+
 
 def main() -> None:
     print(merge(Path(cli.required("workdir")), [Path(word) for word in cli.words("folder to merge from")]))
@@ -70,15 +70,17 @@ def _check_equal(new: Path, old: Path) -> None:
     a, b = read_result(new), read_result(old)
     scores = [np.load(folder / "test_scores.npy", allow_pickle=False) for folder in (new, old)]
     if a["params_sha256"] != b["params_sha256"] or not np.array_equal(*scores):
-        raise ValueError(f"conflict: {new} scores {a['score']:.6g}, {old} scores {b['score']:.6g}; expected the same result")
+        raise ValueError(
+            f"conflict: {new} scores {a['score']:.6g}, {old} scores {b['score']:.6g}; expected the same result"
+        )
 
 
 def _last_step(folder: Path) -> int:
     return max((line["step"] for line in read_metrics(folder)), default=0)
 
 
-def copy_run(source: Path, target: Path, config: str | None = None) -> None:
-    """Copies the folder of a run, whole or not at all, in place of what is there; config: what its config.json says.
+def copy_run(source: Path, target: Path) -> None:
+    """Copies the folder of a run, whole or not at all, in place of what is there.
 
     A finished run is copied without its checkpoints, which nothing needs any more.
 
@@ -89,8 +91,6 @@ def copy_run(source: Path, target: Path, config: str | None = None) -> None:
         copy, replaced = Path(made) / "copy", Path(made) / "replaced"
         done = ["checkpoints"] if read_result(source) is not None else []
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".lock", f"*{PARTIAL}", *done))
-        if config is not None:
-            write_text(copy / "config.json", config)
         if target.exists():
             target.rename(replaced)
         copy.rename(target)

@@ -8,8 +8,7 @@ from experiments.cells import PlannedRun
 from experiments.merge import copy_run
 from experiments.run import plain
 from oplstm_jax.progress import clock
-from oplstm_jax.trained import complete
-from oplstm_jax.workdir import config_text, read_config, read_metrics, read_result
+from oplstm_jax.workdir import complete, read_config, read_metrics, read_result
 
 
 def progress_line(runs: list[PlannedRun], workers: int = 1) -> str:
@@ -31,13 +30,13 @@ def adopt(run: PlannedRun, places: Iterable[Path]) -> bool:
     for place in places:
         for folder in sorted(place.rglob(run.folder.name)):
             if read_result(folder) is not None and _is_same(run, folder):
-                copy_run(folder, run.folder, config_text(plain(run.config)))
+                copy_run(folder, run.folder)
                 return True
     return False
 
 
 def _expected(run: PlannedRun, runs: list[PlannedRun], seconds: dict[Path, float]) -> float | None:
-    """The mean time of the finished runs most like this one: of its table and learner and shots, or learner, or table."""
+    """The mean time of the finished runs most like this one: of its table, learner and shots, or of less of that."""
 
     def likeness(other: PlannedRun) -> tuple[bool, bool]:
         same = other.config.learner == run.config.learner

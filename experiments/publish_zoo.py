@@ -20,15 +20,13 @@ from experiments.run import portable
 from oplstm_jax import build, params, zoo
 from oplstm_jax.files import write_text
 from oplstm_jax.report import read_run
-from oplstm_jax.trained import complete, load_trained
-from oplstm_jax.workdir import read_config, read_result
+from oplstm_jax.trained import load_trained
+from oplstm_jax.workdir import complete, read_config, read_result
 
 NOTHING_TRAINED = ("random", "scratch")
 FIRST = 100  # scores of so many test tasks are on the card
 TEST = ("score", "interval", "test_tasks", "test_query", "norm")
-ORIGIN = (
-    "metric learner seed command commit hardware versions wall_seconds best_step validation_score"
-).split()
+ORIGIN = ("metric learner seed command commit hardware versions wall_seconds best_step validation_score").split()
 
 
 def main() -> None:
@@ -43,7 +41,7 @@ def main() -> None:
     target.mkdir(parents=True, exist_ok=True)
     for name, runs in sorted(cells.items()):
         card = publish(name, runs, target, flags.FLAGS.largest)
-        print(f"{name}: {card['left_out'] or '%d bytes' % card['bytes']}")
+        print(f"{name}: {card['left_out'] or str(card['bytes']) + ' bytes'}")
 
 
 def _asked_for(learner: str) -> bool:
@@ -68,7 +66,9 @@ def publish(name: str, runs: list[Path], target: Path, largest: int) -> dict[str
     card, file = {**_card(best), **origin, "seeds": len(runs)}, target / f"{name}.npz"
     params.save(file, weights)
     size = file.stat().st_size
-    left_out = f"parameters of {size / 1e6:.1f} MB are left out, above {largest / 1e6:.1f} MB" if size > largest else None
+    left_out = (
+        f"parameters of {size / 1e6:.1f} MB are left out, above {largest / 1e6:.1f} MB" if size > largest else None
+    )
     if left_out:
         file.unlink()
     card |= {"name": name, "bytes": size, "params_sha256": params.sha256(weights), "left_out": left_out}
@@ -77,7 +77,7 @@ def publish(name: str, runs: list[Path], target: Path, largest: int) -> dict[str
 
 
 def _trained(run: Path) -> tuple[dict[str, Any], Any]:
-    """(config, data, input_shape) and float32 parameters of a run. What a learner took from its data becomes an option."""
+    """(config, data, input_shape) and float32 parameters of a run; what a learner took from its data is an option."""
     config = complete(read_config(run))
     shapes = jax.eval_shape(build.build_sampler({**config, "learner": ""}, "test"), jax.random.key(0))
     weights = jax.tree.map(lambda a: a.astype("float32"), load_trained(run, shapes).params)

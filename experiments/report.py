@@ -31,7 +31,9 @@ def write_report(results: Path, to: Path) -> str:
         raise ValueError(f"{results}: no table.json there: expected folders that experiments.reproduce has written")
     order = [*TABLES, ""]
     place = {folder: order.index(table["name"] if table["name"] in TABLES else "") for folder, table in tables.items()}
-    sections = [_section(folder, tables[folder]) for folder in sorted(tables, key=lambda folder: (place[folder], str(folder)))]
+    sections = [
+        _section(folder, tables[folder]) for folder in sorted(tables, key=lambda folder: (place[folder], str(folder)))
+    ]
     names = {table["name"] for table in tables.values()}
     write_text(to, page.render(TITLE, sections, [name for name in GROUPS["all"] if name not in names]))
     return f"{len(sections)} tables -> {to}"

@@ -1,6 +1,6 @@
 """Trains every cell of a table of the paper and writes the table beside the published numbers.
 
-    python -m experiments.reproduce sine|omniglot|without_norm|omniglot_conv4|updates|invariance_sine|... --workdir=runs/sine
+    python -m experiments.reproduce sine|omniglot|without_norm|omniglot_conv4|updates|glyphs --workdir=runs/sine
         [--seeds=0,1,2] [--fraction=0.1] [--learners=op_lstm,maml] [--shots=5,10] [--workers=2] [--data=PACK.npz]
         [--fields=image_size=28,filters=32]
     python -m experiments.reproduce within|cross|updates --data=mini,cub --workdir=runs/natural [...]
@@ -8,9 +8,9 @@
 
 Finished cells are skipped and interrupted ones resumed; several processes may share a workdir, and --workers starts
 them. --reuse=runs/other takes finished runs of equal configuration from another folder. Folders filled on different
-machines are merged by `python -m experiments.merge`; --notrain then writes the tables alone. The workdir ends up holding
-a folder per run, table.md (also .json, .csv and .tex) and the figures; for `all` and `invariance` a folder per table,
-and for `all` report.html.
+machines are merged by `python -m experiments.merge`; --notrain then writes the tables alone. The workdir ends up
+holding a folder per run, table.md (also .json, .csv and .tex) and the figures; for `all` and `invariance` a folder per
+table (sine, invariance_sine, ... are names of tables too), and for `all` report.html.
 """
 
 import contextlib
@@ -36,7 +36,9 @@ flags.DEFINE_string("workdir", None, "Folder of the table; made if it is not the
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of each cell.")
 flags.DEFINE_list("learners", None, "Only these learners.")
 flags.DEFINE_list("shots", None, "Only these numbers of shots.")
-flags.DEFINE_list("data", [], "Other data than the configuration's: a prepared set, an .npz pack or a folder; two for cross.")
+flags.DEFINE_list(
+    "data", [], "Other data than the configuration's: a prepared set, an .npz pack or a folder; two for cross."
+)
 flags.DEFINE_integer("workers", 1, "Processes that share the work; the others write worker<N>.log in the workdir.")
 flags.DEFINE_bool("train", True, "--notrain only writes the report of what is finished, also after merging workdirs.")
 flags.DEFINE_float("fraction", 1.0, "Fraction of the authors' training tasks.")

@@ -1,4 +1,4 @@
-"""Similarity of learned updates with gradient descent and prototypes: while a run trains, and of its tested parameters."""
+"""Similarity of learned updates with gradient descent and prototypes, while a run trains and when it is tested."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +11,9 @@ from oplstm_jax import build
 from oplstm_jax.analysis.updates import Similarity, make_similarity, over_list
 from oplstm_jax.evaluate import task_keys
 from oplstm_jax.statistics import estimate
-from oplstm_jax.trained import complete, load_trained
+from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Params
-from oplstm_jax.workdir import read_config, read_result
+from oplstm_jax.workdir import complete, read_config, read_result
 
 PROBE_TASKS = 100  # of the validation list, at every validation
 METRICS = {name: "cosine" if name.endswith("cosine") else "ratio" for name in Similarity._fields}

@@ -76,7 +76,9 @@ def _glyphs(data: str = "") -> Table:
 def _updates(*names: str) -> Table:
     parts = [_update_part(omniglot_conv4, "omniglot", "")]
     parts += [_update_part(natural, Path(name).stem, _set(name)) for name in names]
-    title = f"Learned updates of OP-LSTM on Conv-4, Omniglot{''.join(f' and {name}' for name in names)}{_stand_in(names)}"
+    title = (
+        f"Learned updates of OP-LSTM on Conv-4, Omniglot{''.join(f' and {name}' for name in names)}{_stand_in(names)}"
+    )
     return Table(title, tuple(parts), ("op_lstm_head",), (1,), table_figures.updates, bool(_stand_in(names)))
 
 
@@ -134,7 +136,9 @@ def _both_protocols(
     label: str, values: dict[tuple[str, int], Published], seconds: dict | None = None, most: str = "15 queries"
 ) -> tuple[Test, ...]:
     """With the 15 queries per class of training, and with k queries per class, as the paper tests within a data set."""
-    as_published = Test(f"{label}k queries", "k_queries", lambda shot: {"test_query": shot}, values, seconds=seconds or {})
+    as_published = Test(
+        f"{label}k queries", "k_queries", lambda shot: {"test_query": shot}, values, seconds=seconds or {}
+    )
     return Test(f"{label}{most}"), as_published
 
 

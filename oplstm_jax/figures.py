@@ -40,7 +40,9 @@ def learning_curves(
                 points = [(line["tasks"], line["validation_score"]) for line in lines if "validation_score" in line]
                 if points:
                     label = LABELS[learner] if number == 0 else None
-                    axis.plot(*zip(*points, strict=True), color=colour, ls=dash, lw=1.2, marker=marker, ms=2.5, label=label)
+                    axis.plot(
+                        *zip(*points, strict=True), color=colour, ls=dash, lw=1.2, marker=marker, ms=2.5, label=label
+                    )
         axis.axhline(chance, color="grey", lw=0.8)
         axis.annotate("chance", (1, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7)
         axis.set(title=title, xlabel="training tasks", ylabel=f"validation {metric}")
@@ -73,7 +75,7 @@ def by_shots(
     theirs: Mapping[str, Sequence[tuple[int, float]]],
     metric: str,
 ) -> None:
-    """Test score against shots: per learner ours, (shots, estimate over seeds), and the published, (shots, mean), hollow."""
+    """Test score against shots, by learner: ours (shots, estimate over seeds), the published (shots, mean) hollow."""
     figure, axes = _panels(1, size=(6, 4.2))
     scale = 100 if metric == "accuracy" else 1
     for learner, points in ours.items():
@@ -85,9 +87,12 @@ def by_shots(
     for learner, points in theirs.items():
         colour, dash, marker = STYLES.get(learner, OTHER)
         style = {"color": colour, "marker": marker, "ms": 7, "mfc": "none", "ls": "none"}
-        axes[0].plot(*zip(*[(shot, scale * mean) for shot, mean in points], strict=True), label="published", **style)
+        axes[0].plot(*zip(*[(shot, scale * mean) for shot, mean in points], strict=True), label="published (hollow)", **style)
+    axes[0].set_xticks(sorted({shot for points in ours.values() for shot, _ in points}))
     name = "accuracy in %" if metric == "accuracy" else "mean squared error"
-    axes[0].set(xlabel="support examples per class, k" if metric == "accuracy" else "support examples, k", ylabel=f"test {name}")
+    axes[0].set(
+        xlabel="support examples per class, k" if metric == "accuracy" else "support examples, k", ylabel=f"test {name}"
+    )
     if metric == "mse":
         axes[0].set_yscale("log")
     _finish(figure, axes, path)

@@ -8,26 +8,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from oplstm_jax.progress import clock
-from oplstm_jax.report import LABELS
+from oplstm_jax.report import LABELS, verdict
 from oplstm_jax.tabular import Row, facts, number, value
 
 TEMPLATE = string.Template((Path(__file__).parent / "page.html").read_text())
-SIGNIFICANT = 0.05
 CAPTIONS = {
-    "shots.png": "Test score against support examples; bars are 95 % intervals over seeds, hollow markers are published.",
-    "updates.png": "Similarity of OP-LSTM's updates with gradient descent and of its weights with prototypes, over training.",
+    "shots.png": "Test score against support examples; bars: 95 % intervals over seeds, hollow markers: published.",
+    "updates.png": "OP-LSTM's updates beside gradient descent's, and its weights beside prototypes, over training.",
     "learning_curves.png": "Validation score over meta-training, a line per seed.",
     "fitted_waves.png": "One test task: what each learner makes of the support points.",
     "episodes.png": "Training tasks, support left and query right.",
 }
 HOW_TO_READ = """
-<p>Every cell is tested on one fixed list of tasks. The interval over tasks is the paper's: it pools the test tasks of all
-seeds. The interval over seeds is the one to expect of another training run. Both are 95 % Student-t intervals.</p>
+<p>Every cell is tested on one fixed list of tasks. The interval over tasks is the paper's: it pools the test tasks of
+all seeds. The interval over seeds is the one to expect of another training run. Both are 95 % Student-t intervals.</p>
 <p><b>Test.</b> Difference is ours minus published, with its 95 % interval, from Welch's t-test: two-sided, significant
-below p = 0.05. Its error has the spread of our seeds, the error of our list of test tasks and the published interval. The
-paper does not state how its runs differ from one another; they are taken to differ as ours do, and where it gives no
-interval (marked *) its error over tasks is taken to be ours. With three seeds only large differences are found. Of many
-tests, one in twenty is significant by chance.</p>
+below p = 0.05. Its error has the spread of our seeds, the error of our list of test tasks and the published interval.
+The paper does not state how its runs differ from one another; they are taken to differ as ours do, and where it gives
+no interval (marked *) its error over tasks is taken to be ours. With three seeds only large differences are found. Of
+many tests, one in twenty is significant by chance.</p>
 """
 
 
@@ -48,33 +47,13 @@ def render(title: str, sections: Sequence[Section], not_run: Iterable[str] = ())
     return TEMPLATE.substitute(title=_text(title), body="\n".join(parts))
 
 
-def verdict(row: Row, table: Mapping[str, Any]) -> tuple[str, str]:
-    """How a cell stands to the published value: (kind, words); kind is better, worse, equal, untested or missing."""
-    comparison = row.get("comparison")
-    if not row["seeds"]:
-        return "missing", "missing"
-    if table.get("stand_in"):
-        return "untested", "stand-in: not compared"
-    if row["published"] is None:
-        return "untested", "nothing published"
-    if comparison is None:
-        return "untested", "one seed: not tested"
-    p = f"p = {comparison['p']:.3f}" if comparison["p"] >= 0.001 else "p < 0.001"
-    budget = "" if table["fraction"] == 1 else f" with {table['fraction']:g} of the training tasks"
-    if comparison["p"] >= SIGNIFICANT:
-        return "equal", f"= no significant difference ({p}){budget}"
-    if row["metric"] not in ("accuracy", "mse"):
-        return "worse", f"≠ differs ({p}){budget}"
-    higher = (comparison["difference"] > 0) == (row["metric"] == "accuracy")
-    return ("better", f"▲ better ({p}){budget}") if higher else ("worse", f"▼ worse ({p}){budget}")
-
-
 def _overview(sections: Sequence[Section]) -> str:
     kinds = [verdict(row, section.table)[0] for section in sections for row in section.table["cells"]]
     count = {kind: kinds.count(kind) for kind in ("better", "worse", "equal", "untested", "missing")}
     tested = count["better"] + count["worse"] + count["equal"]
     return (
-        f"<p>{len(kinds)} cells in {len(sections)} tables: {len(kinds) - count['missing']} run, {count['missing']} missing. "
+        f"<p>{len(kinds)} cells in {len(sections)} tables: {len(kinds) - count['missing']} run, "
+        f"{count['missing']} missing. "
         f"Of {tested} compared with a published number, {count['equal']} show no significant difference, "
         f"{count['better']} are better and {count['worse']} are worse or differ.</p>"
     )
@@ -91,7 +70,8 @@ def _incomplete(sections: Sequence[Section], not_run: list[str]) -> str:
         seeds = {cell_name(row): row["missing_seeds"] for row in table["cells"] if row["missing_seeds"]}
         notes += [f"{table['title']}: {name}: seeds {', '.join(map(str, s))} missing." for name, s in seeds.items()]
     items = "".join(f"<li>{_text(note)}</li>" for note in notes) or "<li>Nothing.</li>"
-    return f"<details{' open' * (len(notes) < 12)}><summary>Missing, reduced or stand-in ({len(notes)})</summary><ul>{items}</ul></details>"
+    summary = f"<summary>Missing, reduced or stand-in ({len(notes)})</summary>"
+    return f"<details{' open' * (len(notes) < 12)}>{summary}<ul>{items}</ul></details>"
 
 
 def _section(position: int, section: Section) -> str:
@@ -121,14 +101,32 @@ def _compared(row: Row, table: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 def _wall_times(rows: list[Row]) -> str:
     """Wall time of a run beside the authors', where they give one."""
-    seconds = {(r.get("part", ""), r["learner"], r["shot"]): r.get("published_seconds") for r in rows if r.get("published_seconds")}
+    seconds = {
+        (r.get("part", ""), r["learner"], r["shot"]): r.get("published_seconds")
+        for r in rows
+        if r.get("published_seconds")
+    }
     lines = []
     for row in {(r.get("part", ""), r["learner"], r["shot"]): r for r in rows if r["seeds"]}.values():
         theirs = seconds.get((row.get("part", ""), row["learner"], row["shot"]))
         ours = clock(row["wall_seconds"] / len(row["seeds"]))
-        lines.append(("", [f"{LABELS[row['learner']]}, {row['shot']}-shot", ours, clock(theirs) if theirs else "–", row["hardware"]]))
+        lines.append(
+            (
+                "",
+                [
+                    f"{LABELS[row['learner']]}, {row['shot']}-shot",
+                    ours,
+                    clock(theirs) if theirs else "–",
+                    row["hardware"],
+                ],
+            )
+        )
     heads = ["run", "training, ours", "authors' (RTX 2080 Ti)", "our hardware"]
-    return f"<details><summary>Wall time of a run (h:mm:ss)</summary>{_table(heads, lines, {3: 'text'})}</details>" if lines else ""
+    return (
+        f"<details><summary>Wall time of a run (h:mm:ss)</summary>{_table(heads, lines, {3: 'text'})}</details>"
+        if lines
+        else ""
+    )
 
 
 def _runs(rows: list[Row]) -> str:
@@ -137,8 +135,18 @@ def _runs(rows: list[Row]) -> str:
     lines = []
     for row in rows:
         for seed, run in row["seeds"].items():
-            texts = [f"{cell_name(row)}, seed {seed}", value(run["score"], run["interval"], row["metric"]), run.get("test_tasks", "")]
-            texts += [row["test_query"], row["norm"], clock(run["wall_seconds"]), run.get("commit", ""), run.get("hardware", "")]
+            texts = [
+                f"{cell_name(row)}, seed {seed}",
+                value(run["score"], run["interval"], row["metric"]),
+                run.get("test_tasks", ""),
+            ]
+            texts += [
+                row["test_query"],
+                row["norm"],
+                clock(run["wall_seconds"]),
+                run.get("commit", ""),
+                run.get("hardware", ""),
+            ]
             lines.append(("", [*map(str, texts), run["command"]]))
     table = _table(heads, lines, {8: "text"}) if lines else "<p>None.</p>"
     return f"<details><summary>Every run ({len(lines)})</summary>{table}</details>"
@@ -159,7 +167,9 @@ def _table(heads: list[str], lines: list[tuple[str, list[str]]], classes: dict[i
 def _figure(name: str, image: bytes) -> str:
     data = base64.b64encode(image).decode()
     caption = _text(CAPTIONS[name])
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    )
 
 
 def cell_name(row: Row) -> str:

@@ -1,6 +1,6 @@
 """Finished runs -> cells of a table, with all that a number must say of itself, beside the published values."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ LABELS = {
     "scratch": "train from scratch",
     "random": "random guessing",
 }
+SIGNIFICANT = 0.05  # the p value below which a difference from a published number counts
 
 
 class Run(NamedTuple):
@@ -92,4 +93,30 @@ def _distinct(runs: Iterable[Run], name: str) -> str:
 def _seed_row(run: Run) -> dict[str, Any]:
     task = estimate(run.scores)
     names = ("wall_seconds", "best_step", "validation_score", "params_sha256", "command", "commit", "hardware")
-    return {"score": task.mean, "interval": task.interval, "test_tasks": task.count, **{name: run.result[name] for name in names}}
+    return {
+        "score": task.mean,
+        "interval": task.interval,
+        "test_tasks": task.count,
+        **{name: run.result[name] for name in names},
+    }
+
+
+def verdict(row: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[str, str]:
+    """How a cell stands to the published value: (kind, words); kind is better, worse, equal, untested or missing."""
+    comparison = row.get("comparison")
+    if not row["seeds"]:
+        return "missing", "missing"
+    if table.get("stand_in"):
+        return "untested", "stand-in: not compared"
+    if row["published"] is None:
+        return "untested", "nothing published"
+    if comparison is None:
+        return "untested", "one seed: not tested"
+    p = f"p = {comparison['p']:.3f}" if comparison["p"] >= 0.001 else "p < 0.001"
+    budget = "" if table["fraction"] == 1 else f" with {table['fraction']:g} of the training tasks"
+    if comparison["p"] >= SIGNIFICANT:
+        return "equal", f"= no significant difference ({p}){budget}"
+    if row["metric"] not in ("accuracy", "mse"):
+        return "worse", f"≠ differs ({p}){budget}"
+    higher = (comparison["difference"] > 0) == (row["metric"] == "accuracy")
+    return ("better", f"▲ better ({p}){budget}") if higher else ("worse", f"▼ worse ({p}){budget}")

@@ -17,7 +17,8 @@ UNITS = {
 }
 COLUMNS = (
     "learner shot protocol metric score interval_tasks interval_seeds published published_interval difference "
-    "difference_interval p seeds missing_seeds test_tasks train_tasks norm test_query data hardware commits wall_seconds"
+    "difference_interval p seeds missing_seeds test_tasks train_tasks norm test_query data hardware commits "
+    "wall_seconds"
 ).split()
 
 
@@ -37,11 +38,13 @@ def latex(title: str, rows: Iterable[Row]) -> str:
     lines = [" & ".join(map(_escaped, texts)) + r" \\" for texts in (heads, *body)]
     start = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}", r"\hline"]
     caption = rf"\caption{{{_escaped(' '.join([f'{title}.', *facts(rows)]))}}}"
-    return "\n".join([*start, lines[0], r"\hline", *lines[1:], r"\hline", r"\end{tabular}", caption, r"\end{table}", ""])
+    return "\n".join(
+        [*start, lines[0], r"\hline", *lines[1:], r"\hline", r"\end{tabular}", caption, r"\end{table}", ""]
+    )
 
 
 def csv_text(rows: Iterable[Row]) -> str:
-    """One line per cell with the fields of `COLUMNS`, numbers as they are (accuracies in [0, 1]), empty where unknown."""
+    """One line per cell with the fields of `COLUMNS`, accuracies in [0, 1], empty where unknown."""
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
@@ -64,7 +67,9 @@ def _flat(row: Row) -> Row:
 def _grid(rows: list[Row], bold) -> tuple[list[str], list[list[str]]]:
     """Heads and lines of cells; a column of published values only where there are any."""
     columns = sorted(dict.fromkeys((row["shot"], row["protocol"]) for row in rows), key=lambda column: column[0])
-    compared = {column for column in columns if any(r["published"] and (r["shot"], r["protocol"]) == column for r in rows)}
+    compared = {
+        column for column in columns if any(r["published"] and (r["shot"], r["protocol"]) == column for r in rows)
+    }
     cells = {(row["learner"], row["shot"], row["protocol"]): row for row in rows}
     heads = [head for column in columns for head in (_head(*column), "published")[: 1 + (column in compared)]]
     body = []
@@ -123,15 +128,17 @@ def facts(rows: list[Row]) -> list[str]:
         f"{unit} ± 95 % interval over pooled test tasks (and, in brackets, over seeds); {tasks} test tasks a seed, "
         f"seeds {', '.join(seeds)}; data {all_of('data')}; norm {all_of('norm')}; {all_of('test_query')} queries.",
         f"Training tasks: {_budgets(done)}.",
-        f"Hardware {all_of('hardware')}; {all_of('versions')}; commit {commits}; training took {_hours(done):.2f} h in all.",
+        f"Hardware {all_of('hardware')}; {all_of('versions')}; commit {commits}; "
+        f"training took {_hours(done):.2f} h in all.",
     ]
 
 
 def _budgets(done: list[Row]) -> str:
     budgets: dict[int, list[str]] = {}
     for row in done:
-        budgets.setdefault(row["train_tasks"], []).extend([LABELS[row["learner"]]] * (row["learner"] not in ("random", "scratch")))
-    return "; ".join(f"{count} ({', '.join(dict.fromkeys(names))})" for count, names in budgets.items() if names)
+        if row["learner"] not in ("random", "scratch"):
+            budgets.setdefault(row["train_tasks"], []).append(LABELS[row["learner"]])
+    return "; ".join(f"{count} ({', '.join(dict.fromkeys(names))})" for count, names in budgets.items())
 
 
 def _hours(done: list[Row]) -> float:

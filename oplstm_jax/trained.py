@@ -1,6 +1,5 @@
 """A finished run as a learner with its parameters, and its score under other conditions than it was trained for."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,21 +7,10 @@ import jax
 import numpy as np
 
 from oplstm_jax import build, params
-from oplstm_jax.data import Augment
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.statistics import Estimate, estimate
 from oplstm_jax.types import Array, Episode, Learner, Params
-from oplstm_jax.workdir import read_config, read_result
-
-
-# Fields that configurations did not always have, with the values that say what runs did before.
-LATER_FIELDS = {"filters": 64, "image_size": None, "rotations": False, "tasks_at_once": None, "augment": {}, "precision": "float32"}
-
-
-def complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with the fields that it did not have yet when it was written; equal runs have equal ones."""
-    full = {**LATER_FIELDS, **config}
-    return {**full, "augment": Augment(**full["augment"])._asdict()}
+from oplstm_jax.workdir import complete, read_config, read_result
 
 
 class Trained(NamedTuple):

@@ -18,7 +18,18 @@ from typing import IO, Any
 
 import numpy as np
 
+from oplstm_jax.data import Augment
 from oplstm_jax.files import PARTIAL, atomic, write_text
+
+# Fields that configurations did not always have, with the values that say what runs did before.
+LATER_FIELDS = {
+    "filters": 64,
+    "image_size": None,
+    "rotations": False,
+    "tasks_at_once": None,
+    "augment": {},
+    "precision": "float32",
+}
 
 
 class InUse(ValueError):
@@ -52,11 +63,12 @@ class Workdir:
             raise
 
     def _claim(self, config: dict[str, Any]) -> None:
-        text = config_text(config)
+        text = json.dumps(config, indent=1, sort_keys=True)
         file = self.path / "config.json"
         if not file.exists():
             write_text(file, text)
-        elif (old := file.read_text()) != text:
+        elif complete(read_config(self.path)) != complete(config):
+            old = file.read_text()
             changed = [
                 line.strip().rstrip(",")
                 for line in difflib.unified_diff(old.splitlines(), text.splitlines(), n=0, lineterm="")
@@ -116,9 +128,10 @@ def _claim_lock(file: IO, path: str | Path) -> None:
         raise InUse(f"workdir {path}: in use by another process") from None
 
 
-def config_text(config: Mapping[str, Any]) -> str:
-    """What config.json holds."""
-    return json.dumps(config, indent=1, sort_keys=True)
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with the fields that it did not have yet when it was written; equal runs have equal ones."""
+    full = {**LATER_FIELDS, **config}
+    return {**full, "augment": Augment(**full["augment"])._asdict()}
 
 
 def write_result(path: str | Path, result: dict, scores: np.ndarray) -> None:

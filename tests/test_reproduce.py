@@ -1,4 +1,4 @@
-"""All tables in one command: finished runs are taken over, progress is shown, every table and the report are written."""
+"""All tables in one command: finished runs are taken over, progress is shown, tables and the report are written."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from experiments.plan import adopt, progress_line
 from experiments.run import run_config
 from experiments.tables import make_table
 from oplstm_jax.progress import clock
-from oplstm_jax.workdir import read_result
+from oplstm_jax.workdir import read_config, read_result
 
 KEPT = ROOT / "results/sine/runs"
 
@@ -27,6 +27,7 @@ def test_a_finished_run_of_the_same_configuration_is_taken_over(planned):
     run = planned[0]
     assert adopt(run, [KEPT])
     assert run_config(run.config, run.folder) == read_result(KEPT / "pi_lstm-5shot-seed0")
+    assert "filters" not in read_config(run.folder)  # a configuration of before there was such a field
     assert not adopt(run, [KEPT])  # it has begun
 
 
@@ -62,7 +63,9 @@ def test_all_tables_and_the_report_are_written_by_one_command(tmp_path):
     for name in ("sine", "invariance_sine"):
         table = json.loads((tmp_path / name / "table.json").read_text())
         assert (table["name"], table["fraction"], len(table["cells"])) == (name, 0.0005, 1)
-        assert all((tmp_path / name / file).exists() for file in ("table.md", "table.csv", "table.tex", "learning_curves.png"))
+        assert all(
+            (tmp_path / name / file).exists() for file in ("table.md", "table.csv", "table.tex", "learning_curves.png")
+        )
     assert (tmp_path / "invariance_sine/shots.png").exists() and (tmp_path / "sine/fitted_waves.png").exists()
     page = (tmp_path / "report.html").read_text()
     assert "Permutation invariance on sine regression" in page and "Table not run: cross." in page

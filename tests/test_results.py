@@ -15,7 +15,18 @@ TABLES = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results").rgl
 RUNS = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results").rglob("result.json"))
 OF_CELL = ("learner", "shot", "metric", "norm", "test_query", "hardware", "versions", "commits", "train_tasks", "data")
 OF_SEED = ("score", "interval", "test_tasks", "command", "commit", "hardware", "wall_seconds", "params_sha256")
-OF_RUN = ("command", "commit", "hardware", "wall_seconds", "test_tasks", "seed", "norm", "test_query", "score", "config")
+OF_RUN = (
+    "command",
+    "commit",
+    "hardware",
+    "wall_seconds",
+    "test_tasks",
+    "seed",
+    "norm",
+    "test_query",
+    "score",
+    "config",
+)
 
 
 def _table(folder):

@@ -41,7 +41,8 @@ def test_the_comparison_errs_at_its_nominal_rate():
     rejected, covered, rounds, tasks = 0, 0, 1000, 50
     for _ in range(rounds):
         ours, theirs = (
-            0.5 + rng.normal(0, 0.05, (3, 1)) + rng.normal(0, 0.2, (1, tasks)) + rng.normal(0, 0.2, (3, tasks)) for _ in range(2)
+            0.5 + rng.normal(0, 0.05, (3, 1)) + rng.normal(0, 0.2, (1, tasks)) + rng.normal(0, 0.2, (3, tasks))
+            for _ in range(2)
         )
         found = compare(over_seeds(ours), list_error(ours), float(theirs.mean()), 1.96 * list_error(theirs))
         rejected += found.p < 0.05

@@ -53,7 +53,9 @@ def test_similarity_of_updates_is_measured_while_the_runs_of_its_table_train():
 
 
 def test_without_normalisation_nothing_else_differs():
-    with_norm, without = (make_table(name, ()).parts[0].configure("op_lstm", 5) for name in ("omniglot", "without_norm"))
+    with_norm, without = (
+        make_table(name, ()).parts[0].configure("op_lstm", 5) for name in ("omniglot", "without_norm")
+    )
     different = {name for name in with_norm if with_norm[name] != without[name]}
     assert different == {"norm"} and without.norm == "none"
 
@@ -88,7 +90,13 @@ def test_wrong_numbers_of_data_sets(name, data):
 def test_publishing_copies_results_and_puts_the_table_into_the_readme(tmp_path):
     readme, target = tmp_path / "README.md", tmp_path / "kept"
     readme.write_text(f"before\n<!-- {target}/table.md -->\nold\n<!-- end -->\nafter\n")
-    words = ["experiments.publish", "--workdir=results/sine", f"--to={target}", f"--readme={readme}", "--largest_params=1"]
+    words = [
+        "experiments.publish",
+        "--workdir=results/sine",
+        f"--to={target}",
+        f"--readme={readme}",
+        "--largest_params=1",
+    ]
     done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     table = (ROOT / "results/sine/table.md").read_text()

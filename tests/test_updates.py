@@ -1,4 +1,4 @@
-"""Similarity of updates is 1 where OP-LSTM is gradient descent or a prototype classifier, and is logged while runs train."""
+"""Similarity of updates is 1 where OP-LSTM is gradient descent or a prototype classifier; runs log it as they train."""
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +8,12 @@ from processes import small_images
 
 from experiments.run import run_config
 from experiments.similarity import METRICS, measure_run
+from experiments.table_figures import updates as draw_updates
 from oplstm_jax.analysis.updates import gradient_update, make_similarity, prototype_kernel
 from oplstm_jax.learners.op_lstm_head import op_lstm_head
 from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.learners.rules import fixed_rule
+from oplstm_jax.report import Cell
 from oplstm_jax.types import Episode, Split
 from oplstm_jax.workdir import read_metrics
 
@@ -22,7 +24,9 @@ GRADIENT = fixed_rule(lambda target, prediction: target - jax.nn.softmax(predict
 def episode():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(6, 4)).astype("float32"), np.eye(3, dtype="float32")[[0, 1, 2, 2, 1, 0]]
-    return Episode(Split(jnp.asarray(x), jnp.asarray(y)), Split(jnp.asarray(x[::-1].copy()), jnp.asarray(y[::-1].copy())))
+    return Episode(
+        Split(jnp.asarray(x), jnp.asarray(y)), Split(jnp.asarray(x[::-1].copy()), jnp.asarray(y[::-1].copy()))
+    )
 
 
 @pytest.mark.parametrize(("passes", "step"), [(1, 1.0), (4, 1.0), (4, 0.25)])
@@ -69,5 +73,7 @@ def test_runs_log_similarity_at_validations_and_are_measured_when_they_are_done(
     assert all(line["gradient_ratio"] > 0 < line["prototype_cosine_interval"] for line in measured)
     found = measure_run(tmp_path / "run", 0.4)
     assert {name: result["metric"] for name, (result, _) in found.items()} == METRICS
+    draw_updates(tmp_path, [Cell("op_lstm_head", 1, {0: tmp_path / "run", 1: tmp_path / "missing"}, None, "small, x")])
+    assert (tmp_path / "updates.png").read_bytes().startswith(b"\x89PNG")
     for result, values in found.values():
         assert values.shape == (10,) and result["score"] == pytest.approx(values.mean(), rel=1e-6)
