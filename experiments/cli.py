@@ -15,6 +15,7 @@ _words: list[str] = []  # arguments that are no flags, until somebody takes them
 def run(main: Callable[[], None], words: int = 0) -> None:
     """Parses the flags, runs `main` and exits. `words`: how many arguments that are no flags `main` takes."""
     _log_to_stderr()
+    sys.unraisablehook = _report
     app.define_help_flags()
     try:
         _words.extend(flags.FLAGS(sys.argv)[1:])
@@ -74,6 +75,12 @@ def integers(name: str) -> list[int]:
     if not values or min(values) < 0 or len(set(values)) < len(values):
         raise ValueError(f"flag --{name} is {','.join(flags.FLAGS[name].value)!r}: expected different whole numbers: 0,1,2")
     return values
+
+
+def _report(unraisable) -> None:
+    """Prints an error that had nowhere to go, but for what TensorStore's threads say after a write that failed."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _log_to_stderr() -> None:

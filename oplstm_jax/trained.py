@@ -13,10 +13,6 @@ from oplstm_jax.types import Array, Episode, Learner, Params
 from oplstm_jax.workdir import read_config, read_result
 
 
-# Fields that configurations did not always have, with the values that say what runs did before.
-LATER_FIELDS = {"filters": 64, "image_size": None, "rotations": False, "tasks_at_once": None, "augment": {}}
-
-
 class Trained(NamedTuple):
     """The configuration of a run (with what was changed since), the learner it makes and the parameters that fit it."""
 
@@ -32,7 +28,7 @@ def load_trained(workdir: str | Path, episode: Episode, **changes: Any) -> Train
 
     Raises ValueError if the folder is no finished run or its parameters do not fit the changes.
     """
-    config = {**LATER_FIELDS, **read_config(workdir)}
+    config = read_config(workdir)
     if read_result(workdir) is None:
         raise ValueError(f"workdir {workdir}: no result.json: the run is not finished; give its training command again")
     changed = {**config, **changes}
@@ -55,7 +51,7 @@ def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], 
 
     Raises ValueError for conditions that are impossible or that the trained parameters do not fit.
     """
-    config, trained_on = {**LATER_FIELDS, **read_config(workdir)}, read_result(workdir) or {}
+    config, trained_on = read_config(workdir), read_result(workdir) or {}
     if changes.get("data", config["data"]) != config["data"] and "image_size" not in changes:
         changes["image_size"] = trained_on.get("input_shape", [None])[0]
     changed = {**config, **changes}

@@ -16,7 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from oplstm_jax.files import PARTIAL, atomic, write_text
+from oplstm_jax.files import PARTIAL, append_line, atomic, write_text
+
+# Fields that configurations did not always have, with the values that say what runs did before.
+LATER_FIELDS = {
+    "filters": 64,
+    "image_size": None,
+    "rotations": False,
+    "tasks_at_once": None,
+    "augment": {"flip": False, "crop": 0, "colour": 0.0},
+    "skip_nonfinite": False,
+}
 
 
 class InUse(ValueError):
@@ -49,11 +59,10 @@ class Workdir:
             raise
 
     def _claim(self, config: dict[str, Any]) -> None:
-        text = json.dumps(config, indent=1, sort_keys=True)
         file = self.path / "config.json"
         if not file.exists():
-            write_text(file, text)
-        elif (old := file.read_text()) != text:
+            write_text(file, _text(config))
+        elif (old := _text(read_config(self.path))) != (text := _text({**LATER_FIELDS, **config})):
             changed = [
                 line.strip().rstrip(",")
                 for line in difflib.unified_diff(old.splitlines(), text.splitlines(), n=0, lineterm="")
@@ -80,9 +89,8 @@ class Workdir:
         write_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
     def log(self, line: dict) -> None:
-        """Appends one line to metrics.jsonl."""
-        with open(self.path / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(line) + "\n")
+        """Appends one line to metrics.jsonl; on return it is on the disk."""
+        append_line(self.path / "metrics.jsonl", json.dumps(line))
 
     def result(self) -> dict | None:
         """What result.json holds, None while the run is not finished."""
@@ -97,29 +105,51 @@ def write_result(path: str | Path, result: dict, scores: np.ndarray) -> None:
 
 
 def read_metrics(path: str | Path) -> list[dict]:
-    """The lines of a workdir's metrics.jsonl, [] if there are none."""
+    """The lines of a workdir's metrics.jsonl, [] if there are none. Raises ValueError for a line that is damaged."""
     file = Path(path) / "metrics.jsonl"
-    lines = file.read_text().split("\n")[:-1] if file.exists() else []
-    return [json.loads(line) for line in lines]
+    lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+    return [_parse(line, f"{file}: line {number}", "step") for number, line in enumerate(lines, 1)]
 
 
 def read_result(path: str | Path) -> dict | None:
     """The result of a finished workdir, else None. Raises ValueError if the file is damaged."""
     file = Path(path) / "result.json"
-    if not file.exists():
-        return None
+    return _parse(file.read_bytes(), str(file), "score", "interval", "config") if file.exists() else None
+
+
+def read_scores(path: str | Path) -> np.ndarray:
+    """Scores [n] of the test tasks of a finished workdir. Raises ValueError if the file is missing or damaged."""
+    file = Path(path) / "test_scores.npy"
     try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file}: damaged: {error}") from None
+        scores = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{file}: cannot be read as scores: {' '.join(str(error).split())}") from None
+    if not isinstance(scores, np.ndarray) or scores.ndim != 1 or scores.dtype.kind != "f" or not scores.size:
+        raise ValueError(f"{file}: damaged: expected a list of floating-point numbers")
+    return scores
 
 
 def read_config(path: str | Path) -> dict:
-    """The configuration of a workdir. Raises ValueError if the folder is none or its config.json is damaged."""
+    """The configuration of a workdir, complete with `LATER_FIELDS`.
+
+    Raises ValueError if the folder is none or its config.json is damaged.
+    """
     file = Path(path) / "config.json"
     if not file.exists():
         raise ValueError(f"workdir {path}: no config.json there: expected the folder of a training run")
+    return {**LATER_FIELDS, **_parse(file.read_bytes(), str(file))}
+
+
+def _text(config: dict[str, Any]) -> str:
+    return json.dumps(config, indent=1, sort_keys=True)
+
+
+def _parse(content: bytes, source: str, *fields: str) -> dict:
+    """A JSON object that has at least these fields. Raises ValueError, naming the source, for anything else."""
     try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file}: damaged: {error}") from None
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{source}: damaged: {error}") from None
+    if not isinstance(found, dict) or not set(fields) <= set(found):
+        raise ValueError(f"{source}: damaged: expected an object with {', '.join(fields) or 'fields and values'}")
+    return found
