@@ -73,6 +73,9 @@ class Checkpoints:
                 for unreadable in steps[:position]:
                     self._manager.delete(unreadable)
                 self._best = self._best_on_disk()
+                for old in steps[position + 2 :]:  # a kill may have come before the newest took their place
+                    if self._best is None or old != self._best.step:
+                        self._manager.delete(old)
                 return step, state
         if steps:
             raise ValueError(f"{self._folder}: none of the checkpoints ({len(steps)}) fits or can be read")
