@@ -35,7 +35,7 @@ def run(main: Callable[[], None], words: int = 0) -> None:
     except (ValueError, flags.Error, OSError) as error:
         _refuse(error)
     except FloatingPointError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -13,19 +13,22 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from oplstm_jax import build
+from oplstm_jax import build, check
 from oplstm_jax.train import finish, train
 from oplstm_jax.workdir import Workdir
 
 
-def run_config(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+def run_config(config: ConfigDict, workdir: str | Path, checks: bool = False) -> dict[str, Any]:
     """Trains and tests (or goes on with, or looks up) one configuration in a workdir; returns its result.
+
+    checks: assert shapes and dtypes of episodes and outputs, see `oplstm_jax.check`.
 
     Raises ValueError for a bad configuration or a workdir that holds another one.
     """
     plain = json.loads(config.to_json_best_effort())
     origin = facts()
     settings, problem = build.build_settings(plain), build.build_problem(plain)
+    problem = check.checked(problem) if checks else problem
     for split in ("train", "validation", "test"):  # impossible tasks are refused now, not when their turn comes
         problem.sampler(split)
     folder = Workdir(workdir, plain)

@@ -64,8 +64,9 @@ class Checkpoints:
         """(step, state) of the newest checkpoint that can be read, or None if there is none at all.
 
         Unreadable newer ones are named in a warning and, as the run will pass their steps again, deleted. Raises
-        ValueError if none of the existing is readable; then none is deleted.
+        ValueError if none of the existing is readable; then none is deleted. Waits for pending saves.
         """
+        self.wait()
         steps = sorted(self._manager.all_steps(), reverse=True)
         for position, step in enumerate(steps):
             with contextlib.suppress(_Unreadable):

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from oplstm_jax import finite, signals
 from oplstm_jax import params as params_files
-from oplstm_jax import signals
 from oplstm_jax.checkpoint import Checkpoints
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.meta import init_state, make_chunk, make_step
@@ -39,14 +39,15 @@ class Tested(NamedTuple):
 def make_optimiser(settings: Settings) -> optax.GradientTransformation:
     """Adam with its default moments, after clipping every entry of the meta-gradient where asked (SPEC §7)."""
     adam = optax.adam(settings.learning_rate)
-    return adam if settings.outer_clip is None else optax.chain(optax.clip(settings.outer_clip), adam)
+    clipped = adam if settings.outer_clip is None else optax.chain(optax.clip(settings.outer_clip), adam)
+    return finite.skip_nonfinite(clipped) if settings.skip_nonfinite else clipped
 
 
 def train(problem: Problem, settings: Settings, workdir: Workdir) -> Tested:
     """Meta-trains in `workdir`, resuming what is there, and tests the parameters with the best validation score.
 
-    Raises signals.Interrupted after SIGTERM or SIGINT (the state is saved), FloatingPointError for a loss that is not
-    finite, ValueError if there are checkpoints but none fits.
+    Raises signals.Interrupted after SIGTERM or SIGINT (the state is saved), FloatingPointError, saying where, for a
+    loss, parameters or scores that are not finite, ValueError if there are checkpoints but none fits.
     """
     init_key, shape_key, run_key = jax.random.split(jax.random.key(settings.seed), 3)
     optimiser, sample = make_optimiser(settings), problem.sampler("train")
@@ -55,7 +56,7 @@ def train(problem: Problem, settings: Settings, workdir: Workdir) -> Tested:
     step = make_step(
         problem.learner, problem.loss, problem.score, optimiser, settings.meta_batch, settings.tasks_at_once
     )
-    chunk = make_chunk(step)
+    chunk = make_chunk(finite.skipping_step(step) if settings.skip_nonfinite else step)
     checkpoints = Checkpoints(workdir.checkpoints)
     try:
         if found := checkpoints.latest(saved):
@@ -63,13 +64,19 @@ def train(problem: Problem, settings: Settings, workdir: Workdir) -> Tested:
             log.info("resuming at step %d", found[0])
         workdir.keep_metrics_up_to(int(saved["state"].step))
         chunk = functools.partial(chunk, run_key=run_key, sample=sample)
-        seconds = _run(problem, settings, workdir, checkpoints, chunk, saved)
+        try:
+            seconds = _run(problem, settings, workdir, checkpoints, chunk, saved)
+        except finite.NotFinite as error:
+            found, keys = checkpoints.latest(saved), jax.random.split(jax.random.key(settings.seed), 3)
+            finite_state = found[1]["state"] if found else start(keys[0], sample(keys[1]))
+            raise FloatingPointError(finite.locate(chunk, finite_state, error)) from None
         best, validation = checkpoints.best_step(), checkpoints.best_quality() * problem.quality(1.0)
         params = checkpoints.restore_best(saved)["state"].params
     finally:
         checkpoints.close()
     evaluate = make_evaluate(problem.eval_learner, problem.score, settings.tasks_at_once)
     scores = np.asarray(evaluate(params, task_keys("test", settings.test_tasks), problem.sampler("test")))
+    finite.check_scores(scores, "test")
     input_shape = jax.eval_shape(sample, shape_key).support.x.shape[1:]
     return Tested(params, scores, estimate(scores), best, validation, seconds, input_shape)
 
@@ -90,7 +97,9 @@ def _run(problem: Problem, settings: Settings, workdir: Workdir, checkpoints: Ch
             done, quality = goal, None
             if done % validate_every == 0 or done == total:
                 keys = task_keys("validation", settings.validation_tasks)
-                line["validation_score"] = score = float(jnp.mean(evaluate(state.params, keys)))
+                scores = evaluate(state.params, keys)
+                finite.check_scores(scores, "validation")
+                line["validation_score"] = score = float(jnp.mean(scores))
                 quality = problem.quality(score)
                 _warn_at_chance(problem, settings, line)
             workdir.log(line)
@@ -105,14 +114,13 @@ def _run(problem: Problem, settings: Settings, workdir: Workdir, checkpoints: Ch
 
 
 def _advance(chunk, state, done: int, goal: int, meta_batch: int):
-    """Meta-steps `done` to `goal`: (state, line of metrics). Raises FloatingPointError for a loss that is not finite."""
-    start = time.monotonic()
-    state, means = chunk(state, steps=goal - done)
+    """Meta-steps `done` to `goal`: (state, line of metrics). Raises as `finite.check_chunk`."""
+    start, skipped = time.monotonic(), int(finite.skipped(state))
+    with jax.debug_nans(False):  # what is not finite is looked for below, and better
+        state, means = chunk(state, steps=goal - done)
     line = {"step": goal, "tasks": goal * meta_batch, "loss": float(means.loss), "score": float(means.score)}
     line["tasks_per_second"] = (goal - done) * meta_batch / (time.monotonic() - start)
-    if not np.isfinite(line["loss"]):
-        raise FloatingPointError(f"loss is {line['loss']} between steps {done} and {goal}")
-    return state, line
+    return state, finite.check_chunk(state, line, done, skipped)
 
 
 def _next(done: int, every: int) -> int:
