@@ -16,6 +16,7 @@
 """
 
 import functools
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,19 +42,36 @@ BASES = ("mlp", "conv4", "none")
 
 
 def build_settings(config: Mapping[str, Any]) -> Settings:
-    """How long and how meta-training goes. Raises ValueError for a number out of range."""
-    for name in POSITIVE:
-        if not config[name] > 0:
-            raise ValueError(f"{name} is {config[name]}: expected a number above 0")
-    for name in NOT_NEGATIVE:
-        if not config[name] >= 0:
-            raise ValueError(f"{name} is {config[name]}: expected 0 or more")
+    """How long and how meta-training goes. Raises ValueError for a number out of range or no number."""
+    check_numbers(config)
     settings = Settings(**{name: config[name] for name in Settings._fields})
     if settings.tasks_at_once is None and config["base"] == "conv4" and jax.default_backend() == "cpu":
         return settings._replace(tasks_at_once=1)
     if settings.tasks_at_once is not None and (settings.tasks_at_once < 1 or settings.meta_batch % settings.tasks_at_once):
         raise ValueError(f"tasks_at_once is {settings.tasks_at_once}: expected a divisor of meta_batch, {settings.meta_batch}")
     return settings
+
+
+def check_numbers(config: Mapping[str, Any]) -> None:
+    """Raises ValueError for a field that is out of range or of another type than it must be."""
+    for name in POSITIVE:
+        if not _is_number(config[name], numbers.Real if name == "learning_rate" else numbers.Integral) or config[name] <= 0:
+            kind = "number" if name == "learning_rate" else "whole number"
+            raise ValueError(f"{name} is {config[name]!r}: expected a {kind} above 0")
+    for name in NOT_NEGATIVE:
+        if not _is_number(config[name], numbers.Integral) or not 0 <= config[name] < 2**63:
+            raise ValueError(f"{name} is {config[name]!r}: expected a whole number, 0 or more")
+    if config["outer_clip"] is not None and not (_is_number(config["outer_clip"], numbers.Real) and config["outer_clip"] > 0):
+        raise ValueError(f"outer_clip is {config['outer_clip']!r}: expected None or a number above 0")
+    if config["tasks_at_once"] is not None and not _is_number(config["tasks_at_once"], numbers.Integral):
+        raise ValueError(f"tasks_at_once is {config['tasks_at_once']!r}: expected None or a whole number")
+    for name in ("rotations", "skip_nonfinite"):
+        if not isinstance(config[name], bool):
+            raise ValueError(f"{name} is {config[name]!r}: expected True or False")
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
 def build_problem(config: Mapping[str, Any]) -> Problem:
@@ -77,6 +95,8 @@ def build_learner(config: Mapping[str, Any], passes: int) -> Learner:
     regression = config["data"] == "sine"
     outputs = 1 if regression else config["way"]
     loss = mean_squared_error if regression else cross_entropy
+    if not isinstance(config["options"], Mapping):
+        raise ValueError(f"options is {config['options']!r}: expected names and values")
     options = dict(config["options"])
     if config["learner"] == "finetune" and not regression:
         training_classes = int((_images(config["data"], config["image_size"]).class_split == 0).sum())
@@ -97,9 +117,15 @@ def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
         shot,
         query,
         rotations=config["rotations"] and training,
-        augment=Augment(**config["augment"]) if training else Augment(),
+        augment=_augment(config["augment"]) if training else Augment(),
         all_classes=config["learner"] == "finetune" and training,
     )
+
+
+def _augment(fields: Mapping[str, Any]) -> Augment:
+    if not isinstance(fields, Mapping) or not set(fields) <= set(Augment._fields):
+        raise ValueError(f"augment is {fields!r}: expected the fields {', '.join(Augment._fields)}")
+    return Augment(**fields)
 
 
 def _pool(config: Mapping[str, Any], split: str) -> Pool:
@@ -108,6 +134,8 @@ def _pool(config: Mapping[str, Any], split: str) -> Pool:
 
 @functools.lru_cache(maxsize=2)
 def _images(data: str, image_size: int | None) -> ImageSet:
+    if not isinstance(data, str):
+        raise ValueError(f"data is {data!r}: expected sine, the name of a data set or a path")
     return load(data, image_size)
 
 
@@ -118,7 +146,8 @@ def _base(config: Mapping[str, Any], outputs: int) -> nn.Module | None:
         return None
     if config["base"] == "conv4":
         return Conv4(config["filters"], outputs, config["norm"])
-    hidden = tuple(config["hidden"])
-    if not hidden or min(hidden) < 1:
+    hidden = config["hidden"]
+    if not isinstance(hidden, (tuple, list)) or not hidden or not all(_is_number(w, numbers.Integral) and w > 0 for w in hidden):
         raise ValueError(f"hidden is {hidden}: expected one or more positive widths")
+    hidden = tuple(hidden)
     return MLP(hidden, outputs, config["norm"], zero_hidden_biases=config["data"] == "sine")

@@ -10,6 +10,7 @@ from typing import IO
 
 import numpy as np
 
+MAX_BYTES = 64 * 2**30  # of all arrays of an archive together
 PARTIAL = ".partial"  # how the hidden files end that a killed process may leave behind
 
 
@@ -59,9 +60,23 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def read_arrays(path: str | Path, what: str) -> dict[str, np.ndarray]:
-    """All arrays of an .npz. Raises ValueError, saying that the file is not `what`, if it cannot be read."""
+    """All arrays of an .npz of bounded size, without pickled objects.
+
+    Raises ValueError, saying that `what` cannot be read, for any other file.
+    """
     try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise ValueError(f"{path}: cannot be read as {what}: {error}") from None
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > MAX_BYTES:
+            raise ValueError(f"its arrays take {size} bytes, more than {MAX_BYTES}")
+        with np.load(path, allow_pickle=False) as file:
+            return {name: _array(file[name]) for name in file.files}
+    except Exception as error:  # damaged archives raise nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: cannot read {what} ({reason}); expected an .npz file of plain arrays") from None
+
+
+def _array(content: np.ndarray | bytes) -> np.ndarray:
+    if not isinstance(content, np.ndarray):
+        raise ValueError("a member is no array")
+    return content

@@ -1,6 +1,6 @@
 """Losses and scores of one task: pure functions of outputs [Q, C] and targets [Q, C].
 
-All raise ValueError for shapes that differ.
+All raise ValueError for shapes that differ and for what are no floats.
 """
 
 import jax
@@ -30,3 +30,5 @@ def accuracy(outputs: Array, targets: Array) -> Array:
 def _check_shapes(outputs: Array, targets: Array) -> None:
     if outputs.shape != targets.shape or outputs.ndim != 2:
         raise ValueError(f"outputs are {list(outputs.shape)}, targets {list(targets.shape)}: expected the same [Q, C]")
+    if not jnp.issubdtype(outputs.dtype, jnp.floating) or jnp.issubdtype(targets.dtype, jnp.complexfloating):
+        raise ValueError(f"outputs are {outputs.dtype}, targets {targets.dtype}: expected floats")

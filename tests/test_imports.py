@@ -35,7 +35,7 @@ LAYERS = {
     "figures": 7,
     "trained": 8,
 }
-SHARED_BY_LEARNERS = {"rules", "features", "descent", "fast_weights", "inner_loop"}
+SHARED_BY_LEARNERS = {"rules", "features", "descent", "fast_weights", "inner_loop", "arguments"}
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "oplstm_jax").rglob("*.py"))
 
 
