@@ -38,6 +38,7 @@ def run_config(config: ConfigDict, workdir: str | Path, checks: bool = False) ->
         tested = train(problem, settings, folder)
         names = ("learner", "seed", "norm", "test_query")
         about = {**{name: plain[name] for name in names}, "config": plain, "peak_bytes": peak_bytes()}
+        about["task_list"] = build.list_of_test_tasks(plain)
         return finish(problem, tested, folder, {**about, **origin})
     finally:
         folder.close()
@@ -78,13 +79,14 @@ def peak_bytes() -> dict[str, int]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """One line: score with interval, tasks, normalisation and query size."""
+    """One line: score with interval, tasks with the start of their list's digest, normalisation and query size."""
     score, interval = result["score"], result["interval"]
     if result["metric"] == "accuracy":
         value = f"accuracy {100 * score:.2f} % ± {100 * interval:.2f}"
     else:
         value = f"mse {score:.4f} ± {interval:.4f}"
+    tasks = f"{result['test_tasks']} tasks" + (f" {result['task_list'][:12]}" if "task_list" in result else "")
     return (
-        f"{result['learner']}: test {value} (95 %, {result['test_tasks']} tasks, norm {result['norm']}, "
+        f"{result['learner']}: test {value} (95 %, {tasks}, norm {result['norm']}, "
         f"{result['test_query']} queries, seed {result['seed']}, {result['wall_seconds']:.0f} s)"
     )

@@ -30,6 +30,7 @@ from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.norm import check_mode
 from oplstm_jax.problem import Problem, Settings
+from oplstm_jax.task_lists import task_list_digest
 from oplstm_jax.types import Learner, Sampler
 
 POSITIVE = (
@@ -120,6 +121,13 @@ def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
         augment=_augment(config["augment"]) if training else Augment(),
         all_classes=config["learner"] == "finetune" and training,
     )
+
+
+def list_of_test_tasks(config: Mapping[str, Any]) -> str:
+    """Digest of the list of test tasks: equal for all learners, seeds and machines that are tested on the same tasks."""
+    sizes = {name: config[name] for name in ("way", "shot", "test_query")}
+    source = "sine" if config["data"] == "sine" else _images(config["data"], config["image_size"]).digest
+    return task_list_digest("test", config["test_tasks"], source, sizes)
 
 
 def _augment(fields: Mapping[str, Any]) -> Augment:

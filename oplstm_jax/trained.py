@@ -69,7 +69,7 @@ def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], 
 
 def _conditions(config: dict[str, Any]) -> dict[str, Any]:
     names = ("norm", "test_query", "data", "way", "shot", "eval_passes")
-    return {**{name: config[name] for name in names}, "config": config}
+    return {**{name: config[name] for name in names}, "config": config, "task_list": build.list_of_test_tasks(config)}
 
 
 def _outcome(tested: Estimate) -> dict[str, Any]:

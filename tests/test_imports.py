@@ -23,6 +23,7 @@ LAYERS = {
     "compat": 5,
     "evaluate": 5,
     "finite": 5,
+    "task_lists": 6,
     "checkpoint": 5,
     "check": 6,
     "progress": 5,
