@@ -34,10 +34,11 @@ from oplstm_jax.task_lists import task_list_digest
 from oplstm_jax.types import Learner, Sampler
 
 POSITIVE = (
-    "way shot train_shot query test_query meta_batch learning_rate train_tasks validate_every log_every "
+    "way shot train_shot query test_query meta_batch train_tasks validate_every log_every "
     "validation_tasks test_tasks"
 ).split()
 NOT_NEGATIVE = "seed passes eval_passes patience_tasks".split()
+LARGEST = 2**31  # steps are counted, and sizes indexed, with 32 bits
 SINE_CHANCE = 4.2517  # E[A^2] / 2: the mean squared error of predicting 0 everywhere
 BASES = ("mlp", "conv4", "none")
 
@@ -55,13 +56,15 @@ def build_settings(config: Mapping[str, Any]) -> Settings:
 
 def check_numbers(config: Mapping[str, Any]) -> None:
     """Raises ValueError for a field that is out of range or of another type than it must be."""
+    rate = config["learning_rate"]
+    if not _is_number(rate, numbers.Real) or rate <= 0:
+        raise ValueError(f"learning_rate is {rate!r}: expected a number above 0")
     for name in POSITIVE:
-        if not _is_number(config[name], numbers.Real if name == "learning_rate" else numbers.Integral) or config[name] <= 0:
-            kind = "number" if name == "learning_rate" else "whole number"
-            raise ValueError(f"{name} is {config[name]!r}: expected a {kind} above 0")
+        if not _is_number(config[name], numbers.Integral) or not 0 < config[name] < LARGEST:
+            raise ValueError(f"{name} is {config[name]!r}: expected a number above 0, whole and below {LARGEST}")
     for name in NOT_NEGATIVE:
-        if not _is_number(config[name], numbers.Integral) or not 0 <= config[name] < 2**63:
-            raise ValueError(f"{name} is {config[name]!r}: expected a whole number, 0 or more")
+        if not _is_number(config[name], numbers.Integral) or not 0 <= config[name] < LARGEST:
+            raise ValueError(f"{name} is {config[name]!r}: expected a whole number, 0 or more and below {LARGEST}")
     if config["outer_clip"] is not None and not (_is_number(config["outer_clip"], numbers.Real) and config["outer_clip"] > 0):
         raise ValueError(f"outer_clip is {config['outer_clip']!r}: expected None or a number above 0")
     if config["tasks_at_once"] is not None and not _is_number(config["tasks_at_once"], numbers.Integral):
@@ -140,10 +143,16 @@ def _pool(config: Mapping[str, Any], split: str) -> Pool:
     return split_classes(_images(config["data"], config["image_size"]), split)
 
 
-@functools.lru_cache(maxsize=2)
 def _images(data: str, image_size: int | None) -> ImageSet:
-    if not isinstance(data, str):
+    if not isinstance(data, str) or "\0" in data:
         raise ValueError(f"data is {data!r}: expected sine, the name of a data set or a path")
+    if image_size is not None and not _is_number(image_size, numbers.Integral):
+        raise ValueError(f"image_size is {image_size!r}: expected None or a whole number of pixels")
+    return _loaded(data, image_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(data: str, image_size: int | None) -> ImageSet:
     return load(data, image_size)
 
 
@@ -155,7 +164,7 @@ def _base(config: Mapping[str, Any], outputs: int) -> nn.Module | None:
     if config["base"] == "conv4":
         return Conv4(config["filters"], outputs, config["norm"])
     hidden = config["hidden"]
-    if not isinstance(hidden, (tuple, list)) or not hidden or not all(_is_number(w, numbers.Integral) and w > 0 for w in hidden):
+    if not isinstance(hidden, (tuple, list)) or not hidden or not all(_is_number(w, numbers.Integral) and 0 < w < LARGEST for w in hidden):
         raise ValueError(f"hidden is {hidden}: expected one or more positive widths")
     hidden = tuple(hidden)
     return MLP(hidden, outputs, config["norm"], zero_hidden_biases=config["data"] == "sine")

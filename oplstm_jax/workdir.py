@@ -122,8 +122,9 @@ def read_scores(path: str | Path) -> np.ndarray:
     file = Path(path) / "test_scores.npy"
     try:
         scores = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{file}: cannot be read as scores: {' '.join(str(error).split())}") from None
+    except Exception as error:  # damaged files raise nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{file}: cannot be read as scores: {reason}") from None
     if not isinstance(scores, np.ndarray) or scores.ndim != 1 or scores.dtype.kind != "f" or not scores.size:
         raise ValueError(f"{file}: damaged: expected a list of floating-point numbers")
     return scores

@@ -58,14 +58,17 @@ def configure(config: ConfigDict, argument: str, learners: dict[str, dict], opti
         field, _, value = assignment.partition("=")
         if field not in config:
             raise ValueError(f"unknown field {field!r}{_hint(field, config)}; fields: {', '.join(sorted(config))}")
-        config[field] = _typed(field, value, config[field])
+        try:
+            config[field] = _typed(field, value, config[field])
+        except TypeError as error:  # ml_collections' own idea of types
+            raise ValueError(f"field {field}: {value!r}: {' '.join(str(error).split())}") from None
     return config
 
 
 def _typed(field: str, text: str, old):
     try:
         value = text if isinstance(old, str) else ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         value = text
     kinds = (int, float) if isinstance(old, float) else (type(old),)
     if old is not None and type(value) not in kinds:

@@ -88,8 +88,8 @@ def check_number(name: str, value: Any) -> None:
 
 
 def check_whole(name: str, value: Any, smallest: int) -> None:
-    """Raises ValueError unless a value is an integer of at least `smallest`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < smallest:
+    """Raises ValueError unless a value is an integer of at least `smallest` that fits 32 bits."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not smallest <= value < 2**31:
         raise ValueError(f"{name} is {value!r}: expected a whole number, {smallest} or more")
 
 
