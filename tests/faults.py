@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +29,20 @@ class Ended(NamedTuple):
     code: int
     output: str
     changes: int
+
+
+class Fault(NamedTuple):
+    """What happens to a command.
+
+    kill_at: it gets `signal` just before the change number so much that it makes on the disk, or `delay` seconds later;
+    0 lets it live. file_limit: bytes no file may exceed, as on a full disk. user: id it runs under.
+    """
+
+    kill_at: int = 0
+    signal: int = signal.SIGKILL
+    delay: float = 0
+    file_limit: int = 0
+    user: int = 0
 
 
 class Commands:
@@ -49,13 +62,9 @@ class Commands:
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
         )
 
-    def __call__(self, *words: str, kill_at: int = 0, delay: float = 0, file_limit: int = 0, user: int = 0) -> Ended:
-        """Runs `python -m WORDS`.
-
-        kill_at: SIGKILL just before change number so much that the command makes on the disk, or `delay` seconds
-            later; 0 lets it live. file_limit: bytes no file may exceed, as on a full disk. user: id it runs under.
-        """
-        request = {"words": words, "kill_at": kill_at, "delay": delay, "file_limit": file_limit, "user": user}
+    def __call__(self, *words: str, **fault: float) -> Ended:
+        """Runs `python -m WORDS`, with the fields of `Fault` that are given."""
+        request = {"words": words, **Fault(**fault)._asdict()}
         print(json.dumps(request), file=self._server.stdin, flush=True)
         return Ended(*json.loads(self._server.stdout.readline()))
 
@@ -115,7 +124,7 @@ def _counter(request: dict, changes: int):
         count += 1
         os.write(changes, b".")
         if count == request["kill_at"]:
-            _die(request["delay"])
+            _send(request["signal"], request["delay"])
 
     return hook
 
@@ -126,11 +135,13 @@ def _is_below(place: str, event: str, values: tuple) -> bool:
     return by_descriptor or (isinstance(values[0], (str, os.PathLike)) and os.fspath(values[0]).startswith(place))
 
 
-def _die(delay: float) -> None:
-    if not delay:
-        os.kill(os.getpid(), signal.SIGKILL)
-    wait_and_kill = lambda: (time.sleep(delay), os.kill(os.getpid(), signal.SIGKILL))  # noqa: E731
-    threading.Thread(target=wait_and_kill, daemon=True).start()
+def _send(number: int, delay: float) -> None:
+    if delay:
+        timer = threading.Timer(delay, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
+    else:
+        os.kill(os.getpid(), number)
 
 
 def outcome(workdir: Path) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import signal
 
 import pytest
 from faults import Commands, outcome
@@ -59,8 +60,23 @@ def trial(commands, whole, folder, seed, lives):
     return kills
 
 
-def test_a_run_killed_at_random_moments_ends_the_same(commands, whole, tmp_path):
-    assert trial(commands, whole, tmp_path / "run", seed=0, lives=2) > 0
+def refused(commands, folder, limit):
+    """A full disk, one that takes files of `limit` bytes only, and a read-only workdir are one line each."""
+    ended = commands(*TRAIN, f"--workdir={folder}", file_limit=limit)
+    (line,) = ended.output.splitlines()
+    assert ended.code == 2 and line.startswith("error: ") and str(folder) in line and "File too large" in line
+    before = read_metrics(folder)
+    ended = commands(*TRAIN, f"--workdir={folder}", user=65534)
+    assert (ended.code, ended.output) == (2, f"error: workdir {folder}: cannot be written: Permission denied\n")
+    assert read_metrics(folder) == before
+
+
+def test_a_run_to_which_everything_happens_ends_the_same(commands, whole, tmp_path):
+    refused(commands, tmp_path, 4_000)
+    ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=20, signal=signal.SIGINT)
+    assert ended.code == 130
+    assert ended.output.endswith("interrupted by SIGINT: saved; the same command goes on from here\n")
+    assert trial(commands, whole, tmp_path, seed=0, lives=2) > 0
 
 
 @pytest.mark.slow
@@ -93,25 +109,23 @@ def test_a_table_killed_as_it_is_written_ends_the_same(commands, tmp_path):
     assert kills >= 20
 
 
-def refuse_and_go_on(commands, whole, folder, limit):
-    """A run on a disk that takes files of `limit` bytes only, then in a read-only workdir, then with all it needs."""
-    ended = commands(*TRAIN, f"--workdir={folder}", file_limit=limit)
-    (line,) = ended.output.splitlines()
-    assert ended.code == 2 and line.startswith("error: ") and str(folder) in line and "File too large" in line
-    before = read_metrics(folder)
-    ended = commands(*TRAIN, f"--workdir={folder}", user=65534)
-    assert (ended.code, ended.output) == (2, f"error: workdir {folder}: cannot be written: Permission denied\n")
-    assert read_metrics(folder) == before
-    again = commands(*TRAIN, f"--workdir={folder}")
-    assert again.code == 0, again.output
-    assert outcome(folder) == whole[1]
-
-
-def test_full_disks_and_read_only_workdirs_are_one_line_and_the_run_goes_on(commands, whole, tmp_path):
-    refuse_and_go_on(commands, whole, tmp_path, 4_000)
+@pytest.mark.slow
+def test_signals_at_random_moments(commands, whole, tmp_path):
+    moments = random.Random(0)
+    for number in (signal.SIGINT, signal.SIGTERM) * 8:
+        ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=moments.randint(1, whole[0]), signal=number)
+        assert ended.code in (0, 128 + number) and "Traceback" not in ended.output, ended.output
+        ended = commands(*TRAIN, f"--workdir={tmp_path}")
+        assert ended.code == 0, ended.output
+        assert outcome(tmp_path)["params.npz"] == whole[1]["params.npz"]
+        assert outcome(tmp_path)["metrics"] == whole[1]["metrics"]
+        shutil.rmtree(tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [300, 700, 1_500, 6_000, 8_000, 12_000])
 def test_disks_full_at_every_file(commands, whole, tmp_path, limit):
-    refuse_and_go_on(commands, whole, tmp_path, limit)
+    refused(commands, tmp_path, limit)
+    again = commands(*TRAIN, f"--workdir={tmp_path}")
+    assert again.code == 0, again.output
+    assert outcome(tmp_path) == whole[1]

@@ -36,7 +36,7 @@ CONFIGS = {
 }
 
 
-@fuzz(60, 3000, st.sampled_from(sorted(CONFIGS)), st.data())
+@fuzz(30, 3000, st.sampled_from(sorted(CONFIGS)), st.data())
 def test_configurations(name, data):
     config = dict(CONFIGS[name])
     for field in data.draw(st.lists(st.sampled_from(sorted(config)), min_size=1, max_size=2, unique=True)):
