@@ -1,6 +1,7 @@
 """How every command behaves: one clear line and exit code 2 for bad input, 130 or 143 after a signal, never a traceback."""
 
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterable
 
@@ -18,6 +19,8 @@ _words: list[str] = []  # arguments that are no flags, until somebody takes them
 def run(main: Callable[[], None], words: float = 0) -> None:
     """Parses the flags, runs `main` and exits. `words`: how many arguments that are no flags `main` takes, inf for any."""
     _log_to_stderr()
+    sys.unraisablehook = _report
+    signal.signal(signal.SIGTERM, _stop)
     app.define_help_flags()
     try:
         _words.extend(flags.FLAGS(sys.argv)[1:])
@@ -34,12 +37,14 @@ def run(main: Callable[[], None], words: float = 0) -> None:
     except Interrupted as stop:
         print(f"\n{stop}: saved; the same command goes on from here", file=sys.stderr)
         sys.exit(128 + stop.signal_number)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as stop:  # before there is anything to save, or after all is saved
+        number = stop.args[0] if stop.args else signal.SIGINT
+        print(f"\ninterrupted by {signal.Signals(number).name}: the same command goes on from here", file=sys.stderr)
+        sys.exit(128 + number)
     except (ValueError, flags.Error, OSError) as error:
         _refuse(error)
     except FloatingPointError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -86,6 +91,17 @@ def integers(name: str) -> list[int]:
     if not values or min(values) < 0 or len(set(values)) < len(values):
         raise ValueError(f"flag --{name} is {','.join(flags.FLAGS[name].value)!r}: expected different whole numbers: 0,1,2")
     return values
+
+
+def _stop(number: int, frame) -> None:
+    """SIGTERM unwinds the program as Ctrl-C does, so that what it started ends too."""
+    raise KeyboardInterrupt(number)
+
+
+def _report(unraisable) -> None:
+    """Prints an error that had nowhere to go, but for what TensorStore's threads say after a write that failed."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _log_to_stderr() -> None:

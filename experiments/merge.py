@@ -17,7 +17,7 @@ from absl import flags
 
 from experiments import cli
 from oplstm_jax.files import PARTIAL
-from oplstm_jax.workdir import complete, lock, read_config, read_metrics, read_result
+from oplstm_jax.workdir import lock, read_config, read_metrics, read_result
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def is_better(new: Path, old: Path) -> bool:
 
     Raises ValueError for different configurations and for different results.
     """
-    if complete(read_config(new)) != complete(read_config(old)):
+    if read_config(new) != read_config(old):
         raise ValueError(f"conflict: {new} and {old} hold different configurations")
     results = read_result(new), read_result(old)
     if None in results:

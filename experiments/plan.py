@@ -49,4 +49,4 @@ def _expected(run: PlannedRun, runs: list[PlannedRun], seconds: dict[Path, float
 
 def _is_same(run: PlannedRun, folder: Path) -> bool:
     measured = run.gradient_step is None or any("gradient_cosine" in line for line in read_metrics(folder))
-    return measured and complete(read_config(folder)) == complete(plain(run.config))
+    return measured and read_config(folder) == complete(plain(run.config))

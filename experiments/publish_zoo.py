@@ -21,7 +21,7 @@ from oplstm_jax import build, params, zoo
 from oplstm_jax.files import write_text
 from oplstm_jax.report import read_run
 from oplstm_jax.trained import load_trained
-from oplstm_jax.workdir import complete, read_config, read_result
+from oplstm_jax.workdir import read_config, read_result
 
 NOTHING_TRAINED = ("random", "scratch")
 FIRST = 100  # scores of so many test tasks are on the card
@@ -35,7 +35,7 @@ def main() -> None:
     cells: dict[str, list[Path]] = {}
     for run, result in found.items():
         if result is not None and result["learner"] not in NOTHING_TRAINED and _asked_for(result["learner"]):
-            cells.setdefault(entry_name(complete(read_config(root / run))), []).append(root / run)
+            cells.setdefault(entry_name(read_config(root / run)), []).append(root / run)
     if not cells:
         raise ValueError(f"workdir {root}: no finished runs there, as experiments.reproduce leaves them")
     target.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def publish(name: str, runs: list[Path], target: Path, largest: int) -> dict[str
 
 def _trained(run: Path) -> tuple[dict[str, Any], Any]:
     """(config, data, input_shape) and float32 parameters of a run; what a learner took from its data is an option."""
-    config = complete(read_config(run))
+    config = read_config(run)
     shapes = jax.eval_shape(build.build_sampler({**config, "learner": ""}, "test"), jax.random.key(0))
     weights = jax.tree.map(lambda a: a.astype("float32"), load_trained(run, shapes).params)
     if config["learner"] == "finetune":

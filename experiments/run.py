@@ -16,24 +16,26 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments import similarity
-from oplstm_jax import build
+from oplstm_jax import build, check
 from oplstm_jax.sharding import is_writer
 from oplstm_jax.train import finish, train_seeds
 from oplstm_jax.workdir import Workdir
 
 
-def run_config(config: ConfigDict, workdir: str | Path, gradient_step: float | None = None) -> dict[str, Any]:
+def run_config(
+    config: ConfigDict, workdir: str | Path, gradient_step: float | None = None, checks: bool = False
+) -> dict[str, Any]:
     """Trains and tests (or goes on with, or looks up) one configuration in a workdir; returns its result.
 
     gradient_step: for OP-LSTM's last layer, the step size of gradient descent with which its updates are compared at
-    every validation.
+    every validation. checks: assert shapes and dtypes of episodes and outputs, see `oplstm_jax.check`.
 
     Raises ValueError for a bad configuration or a workdir that holds another one.
     """
-    return _run([plain(config)], [Path(workdir)], gradient_step)[0]
+    return _run([plain(config)], [Path(workdir)], gradient_step, checks)[0]
 
 
-def run_seeds(config: ConfigDict, workdir: str | Path) -> list[dict[str, Any]]:
+def run_seeds(config: ConfigDict, workdir: str | Path, checks: bool = False) -> list[dict[str, Any]]:
     """The same for `num_seeds` successive seeds, trained together in one program.
 
     Each has a folder of its own in the workdir, seed0, seed1 ..., which holds what the run of that seed alone would
@@ -42,15 +44,17 @@ def run_seeds(config: ConfigDict, workdir: str | Path) -> list[dict[str, Any]]:
     if config.num_seeds < 1:
         raise ValueError(f"num_seeds is {config.num_seeds}: expected 1 or more")
     if config.num_seeds == 1:
-        return [run_config(config, workdir)]
+        return [run_config(config, workdir, checks=checks)]
     seeds = range(config.seed, config.seed + config.num_seeds)
-    return _run([{**plain(config), "seed": seed} for seed in seeds], [Path(workdir) / f"seed{seed}" for seed in seeds])
+    configs = [{**plain(config), "seed": seed} for seed in seeds]
+    return _run(configs, [Path(workdir) / f"seed{seed}" for seed in seeds], checks=checks)
 
 
 def _run(
-    configs: list[dict[str, Any]], workdirs: list[Path], gradient_step: float | None = None
+    configs: list[dict[str, Any]], workdirs: list[Path], gradient_step: float | None = None, checks: bool = False
 ) -> list[dict[str, Any]]:
     origin, settings, problem = facts(), build.build_settings(configs[0]), build.build_problem(configs[0])
+    problem = check.checked(problem) if checks else problem
     for split in ("train", "validation", "test"):  # impossible tasks are refused now, not when their turn comes
         problem.sampler(split)
     with contextlib.ExitStack() as opened:
@@ -62,6 +66,7 @@ def _run(
             problem = problem._replace(probe=similarity.probe(configs[0], gradient_step))
         tested = train_seeds(problem, settings, folders)
         shared = {**origin, "peak_bytes": peak_bytes(), "trained_together": len(configs)}
+        shared["task_list"] = build.list_of_test_tasks(configs[0])
         about = [{name: own[name] for name in ("learner", "seed", "norm", "test_query")} | {"config": own} for own in configs]
         return [finish(problem, *run, {**own, **shared}) for *run, own in zip(tested, folders, about, strict=True)]
 
@@ -107,13 +112,14 @@ def peak_bytes() -> dict[str, int]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """One line: score with interval, tasks, normalisation and query size."""
+    """One line: score with interval, tasks with the start of their list's digest, normalisation and query size."""
     score, interval = result["score"], result["interval"]
     if result["metric"] == "accuracy":
         value = f"accuracy {100 * score:.2f} % ± {100 * interval:.2f}"
     else:
         value = f"mse {score:.4f} ± {interval:.4f}"
+    tasks = f"{result['test_tasks']} tasks" + (f" {result['task_list'][:12]}" if "task_list" in result else "")
     return (
-        f"{result['learner']}: test {value} (95 %, {result['test_tasks']} tasks, norm {result['norm']}, "
+        f"{result['learner']}: test {value} (95 %, {tasks}, norm {result['norm']}, "
         f"{result['test_query']} queries, seed {result['seed']}, {result['wall_seconds']:.0f} s)"
     )

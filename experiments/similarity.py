@@ -13,7 +13,7 @@ from oplstm_jax.evaluate import task_keys
 from oplstm_jax.statistics import estimate
 from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Params
-from oplstm_jax.workdir import complete, read_config, read_result
+from oplstm_jax.workdir import read_config, read_result
 
 PROBE_TASKS = 100  # of the validation list, at every validation
 METRICS = {name: "cosine" if name.endswith("cosine") else "ratio" for name in Similarity._fields}
@@ -36,7 +36,7 @@ def probe(config: dict[str, Any], step_size: float) -> Callable[[Params], dict[s
 
 def measure_run(folder: Path, step_size: float) -> dict[str, tuple[dict[str, Any], np.ndarray]]:
     """Every `Similarity` of a finished run on its test tasks: name -> (result, values [n])."""
-    sample = build.build_sampler(complete(read_config(folder)), "test")
+    sample = build.build_sampler(read_config(folder), "test")
     config, _, params = load_trained(folder, jax.eval_shape(sample, jax.random.key(0)))
     found = _measure(config, step_size)(params, task_keys("test", config["test_tasks"]), sample)
     trained = read_result(folder) or {}

@@ -1,11 +1,13 @@
 """Meta-trains one learner and tests it.
 
     python -m experiments.train --config=experiments/configs/sine.py:op_lstm,shot=5 --workdir=runs/sine
-        [--config.seed=1 --config.train_tasks=7000 ...]
+        [--config.seed=1 --config.train_tasks=7000 ...] [--check]
 
 The workdir ends up holding metrics.jsonl, checkpoints/, params.npz and result.json. An interrupted run goes on where
 it was when the same command is given again; a finished one prints its result. With --config.num_seeds=3 three runs are
 trained in one program, and the folders seed0, seed1, seed2 of the workdir each hold one.
+With --check JAX stops where a NaN arises or a random key is used twice, and shapes and dtypes of every task are asserted:
+slow, for finding what is wrong.
 
 All devices that divide the meta-batch take part. With --distributed so do those of other processes, which are all given
 this command and see the same workdir: `--distributed=auto` on a TPU slice or under Slurm, else the address of the first
@@ -18,11 +20,13 @@ from ml_collections import config_flags
 
 from experiments import cli
 from experiments.run import describe, run_seeds
+from oplstm_jax import check
 from oplstm_jax.sharding import is_writer
 
 config_flags.DEFINE_config_file("config", None, "Configuration file, with :learner,field=value after it.")
 flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.")
 flags.DEFINE_string("distributed", None, "auto, or ADDRESS:PORT,PROCESSES,NUMBER: one of several processes of a run.")
+flags.DEFINE_bool("check", False, "Run with every check on.")
 
 
 def main() -> None:
@@ -30,7 +34,9 @@ def main() -> None:
     workdir = cli.required("workdir")
     if flags.FLAGS.distributed:
         _join(flags.FLAGS.distributed)
-    results = run_seeds(flags.FLAGS.config, workdir)
+    if flags.FLAGS.check:
+        check.switch_on()
+    results = run_seeds(flags.FLAGS.config, workdir, flags.FLAGS.check)
     if is_writer():
         print("\n".join(map(describe, results)))
 

@@ -9,6 +9,7 @@
     way, shot, train_shot, query, test_query
     passes, eval_passes    T in meta-training and at validation and test
     meta_batch, learning_rate, outer_clip
+    skip_nonfinite         leave out and count meta-gradients that are not finite, instead of ending the run
     tasks_at_once          tasks of a meta-batch vectorised together (None: what is fastest, all or, for conv4 on a CPU, one)
     train_tasks, validate_every, log_every, validation_tasks, test_tasks, patience_tasks
     norm                   normalisation mode of the base-learner
@@ -16,6 +17,7 @@
 """
 
 import functools
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,32 +31,57 @@ from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.norm import check_mode
 from oplstm_jax.problem import Problem, Settings
+from oplstm_jax.task_lists import task_list_digest
 from oplstm_jax.types import Learner, Sampler
 
 POSITIVE = (
-    "way shot train_shot query test_query meta_batch learning_rate train_tasks validate_every log_every "
+    "way shot train_shot query test_query meta_batch train_tasks validate_every log_every "
     "validation_tasks test_tasks"
 ).split()
 NOT_NEGATIVE = "seed passes eval_passes patience_tasks".split()
+LARGEST = 2**31  # steps are counted, and sizes indexed, with 32 bits
 SINE_CHANCE = 4.2517  # E[A^2] / 2: the mean squared error of predicting 0 everywhere
 BASES = ("mlp", "conv4", "none")
 PRECISIONS = ("float32", "bfloat16")
 
 
 def build_settings(config: Mapping[str, Any]) -> Settings:
-    """How long and how meta-training goes. Raises ValueError for a number out of range."""
-    for name in POSITIVE:
-        if not config[name] > 0:
-            raise ValueError(f"{name} is {config[name]}: expected a number above 0")
-    for name in NOT_NEGATIVE:
-        if not config[name] >= 0:
-            raise ValueError(f"{name} is {config[name]}: expected 0 or more")
+    """How long and how meta-training goes. Raises ValueError for a number out of range or no number."""
+    check_numbers(config)
     settings = Settings(**{name: config[name] for name in Settings._fields})
     if settings.tasks_at_once is None and config["base"] == "conv4" and jax.default_backend() == "cpu":
         return settings._replace(tasks_at_once=1)
     if settings.tasks_at_once is not None and (settings.tasks_at_once < 1 or settings.meta_batch % settings.tasks_at_once):
         raise ValueError(f"tasks_at_once is {settings.tasks_at_once}: expected a divisor of meta_batch, {settings.meta_batch}")
     return settings
+
+
+def check_numbers(config: Mapping[str, Any]) -> None:
+    """Raises ValueError for a field that is out of range or of another type than it must be."""
+    rate = config["learning_rate"]
+    if not _is_number(rate, numbers.Real) or rate <= 0:
+        raise ValueError(f"learning_rate is {rate!r}: expected a number above 0")
+    for name in POSITIVE:
+        if not _is_number(config[name], numbers.Integral) or not 0 < config[name] < LARGEST:
+            raise ValueError(f"{name} is {config[name]!r}: expected a number above 0, whole and below {LARGEST}")
+    for name in NOT_NEGATIVE:
+        if not _is_number(config[name], numbers.Integral) or not 0 <= config[name] < LARGEST:
+            raise ValueError(f"{name} is {config[name]!r}: expected a whole number, 0 or more and below {LARGEST}")
+    if config["outer_clip"] is not None and not (_is_number(config["outer_clip"], numbers.Real) and config["outer_clip"] > 0):
+        raise ValueError(f"outer_clip is {config['outer_clip']!r}: expected None or a number above 0")
+    if config["tasks_at_once"] is not None and not _is_number(config["tasks_at_once"], numbers.Integral):
+        raise ValueError(f"tasks_at_once is {config['tasks_at_once']!r}: expected None or a whole number")
+    for name in ("rotations", "skip_nonfinite"):
+        if not isinstance(config[name], bool):
+            raise ValueError(f"{name} is {config[name]!r}: expected True or False")
+
+
+def _is_width(value: Any) -> bool:
+    return _is_number(value, numbers.Integral) and 0 < value < LARGEST
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
 def build_problem(config: Mapping[str, Any]) -> Problem:
@@ -77,6 +104,8 @@ def build_learner(config: Mapping[str, Any], passes: int) -> Learner:
     """The learner with the given number of passes. Raises ValueError for unknown names or options."""
     regression = config["data"] == "sine"
     loss = mean_squared_error if regression else cross_entropy
+    if not isinstance(config["options"], Mapping):
+        raise ValueError(f"options is {config['options']!r}: expected names and values")
     options = dict(config["options"])
     if config["learner"] == "finetune" and not regression and "classes" not in options:
         options["classes"] = training_classes(config)
@@ -102,17 +131,38 @@ def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
         shot,
         query,
         rotations=config["rotations"] and training,
-        augment=Augment(**config["augment"]) if training else Augment(),
+        augment=_augment(config["augment"]) if training else Augment(),
         all_classes=config["learner"] == "finetune" and training,
     )
+
+
+def list_of_test_tasks(config: Mapping[str, Any]) -> str:
+    """Digest of the list of test tasks: equal for all learners, seeds and machines that are tested on the same tasks."""
+    sizes = {name: config[name] for name in ("way", "shot", "test_query")}
+    source = "sine" if config["data"] == "sine" else _images(config["data"], config["image_size"]).digest
+    return task_list_digest("test", config["test_tasks"], source, sizes)
+
+
+def _augment(fields: Mapping[str, Any]) -> Augment:
+    if not isinstance(fields, Mapping) or not set(fields) <= set(Augment._fields):
+        raise ValueError(f"augment is {fields!r}: expected the fields {', '.join(Augment._fields)}")
+    return Augment(**fields)
 
 
 def _pool(config: Mapping[str, Any], split: str) -> Pool:
     return split_classes(_images(config["data"], config["image_size"]), split)
 
 
-@functools.lru_cache(maxsize=2)
 def _images(data: str, image_size: int | None) -> ImageSet:
+    if not isinstance(data, str) or "\0" in data:
+        raise ValueError(f"data is {data!r}: expected sine, the name of a data set or a path")
+    if image_size is not None and not _is_number(image_size, numbers.Integral):
+        raise ValueError(f"image_size is {image_size!r}: expected None or a whole number of pixels")
+    return _loaded(data, image_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(data: str, image_size: int | None) -> ImageSet:
     return load(data, image_size)
 
 
@@ -129,7 +179,8 @@ def build_base(config: Mapping[str, Any]) -> nn.Module | None:
     outputs = 1 if config["data"] == "sine" else config["way"]
     if config["base"] == "conv4":
         return Conv4(config["filters"], outputs, config["norm"], precision=config["precision"])
-    hidden = tuple(config["hidden"])
-    if not hidden or min(hidden) < 1:
+    hidden = config["hidden"]
+    if not isinstance(hidden, (tuple, list)) or not hidden or not all(map(_is_width, hidden)):
         raise ValueError(f"hidden is {hidden}: expected one or more positive widths")
+    hidden = tuple(hidden)
     return MLP(hidden, outputs, config["norm"], zero_hidden_biases=config["data"] == "sine")

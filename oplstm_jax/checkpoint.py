@@ -1,13 +1,35 @@
-"""Checkpoints with Orbax: the two newest are kept, and the one with the best validation score."""
+"""Checkpoints with Orbax: the two newest are kept, and the one with the best validation score.
+
+Every checkpoint carries a seal, in Orbax's metadata file: the digest of its state, and which step was best when it was
+written. A state whose digest differs (Orbax itself does not notice every changed byte) counts as unreadable.
+"""
 
 import contextlib
+import gc
+import hashlib
+import json
 import logging
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
+
+from oplstm_jax.params import sha256
+
+SEAL, METADATA = "oplstm_jax", "_CHECKPOINT_METADATA"
+
+
+class Best(NamedTuple):
+    """The step with the best validation score so far, and its quality."""
+
+    step: int
+    quality: float
 
 
 class Checkpoints:
@@ -17,28 +39,35 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | Path):
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save
-        keep = managers.AnyPreservationPolicy(
-            [managers.LatestN(2), managers.BestN(get_metric_fn=_rank, n=1, keep_checkpoints_without_metrics=False)]
-        )
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax reports every save; what fails is raised here
+        self._folder = Path(folder).absolute()
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=keep,
-            best_fn=lambda metrics: metrics["quality"],  # without it Orbax does not write metrics
+            preservation_policy=managers.AnyPreservationPolicy([managers.LatestN(2), self]),
             cleanup_tmp_directories=True,
+            lightweight_initialize=True,
         )
-        self._manager = ocp.CheckpointManager(Path(folder).absolute(), options=options)
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self._best = self._best_on_disk()
 
     def save(self, step: int, state: Any, quality: float | None = None) -> None:
-        """Saves asynchronously. A checkpoint without quality (between validations) is never the best."""
-        metrics = None if quality is None else {"quality": float(quality), "step": step}
-        self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
+        """Saves asynchronously. A checkpoint without quality (between validations) is never the best.
+
+        Raises OSError if this or the save before cannot be written; the checkpoints before stay.
+        """
+        if quality is not None and (self._best is None or quality > self._best.quality):
+            self._best = Best(step, float(quality))
+        seal = {"sha256": _digest(state, self._best), "best": self._best}
+        with self._written():
+            self._manager.save(step, args=ocp.args.StandardSave(state), custom_metadata={SEAL: seal})
 
     def latest(self, like: Any, up_to: int | None = None) -> tuple[int, Any] | None:
         """(step, state) of the newest checkpoint that can be read, or None if there is none at all.
 
         Unreadable newer ones are named in a warning and, as the run will pass their steps again, deleted, as are all
-        that are newer than step `up_to`. Raises ValueError if none of the existing is readable; then none is deleted.
+        that are newer than step `up_to`. Raises ValueError if none of the existing is readable; then none of these is
+        deleted. Waits for pending saves.
         """
+        self.wait()
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in [step for step in steps if up_to is not None and step > up_to]:
             self._manager.delete(step)
@@ -48,55 +77,127 @@ class Checkpoints:
                 state = self._restore(step, like)
                 for unreadable in steps[:position]:
                     self._manager.delete(unreadable)
+                self._best = self._best_on_disk()
+                for old in steps[position + 2 :]:  # a kill may have come before the newest took their place
+                    if self._best is None or old != self._best.step:
+                        self._manager.delete(old)
                 return step, state
         if steps:
-            raise ValueError(f"{self._manager.directory}: none of the checkpoints ({len(steps)}) fits or can be read")
+            raise ValueError(f"{self._folder}: none of the checkpoints ({len(steps)}) fits or can be read")
         return None
 
     def best_step(self) -> int | None:
         """The step with the best validation score so far, None before the first validation. Waits for pending saves."""
         self.wait()
-        infos = {step: self._manager.metrics(step) for step in self._manager.all_steps()}
-        ranked = [(_rank(metrics), step) for step, metrics in infos.items() if metrics]
-        return max(ranked)[1] if ranked else None
+        return None if self._best is None else self._best.step
 
     def best_quality(self) -> float | None:
         """Validation quality of the best step."""
-        step = self.best_step()
-        return None if step is None else self._manager.metrics(step)["quality"]
+        return None if self._best is None else self._best.quality
 
     def restore_best(self, like: Any) -> Any:
         """State of the best step. Raises ValueError if there is none or it cannot be read."""
         step = self.best_step()
         if step is None:
-            raise ValueError(f"{self._manager.directory}: no validated checkpoint")
+            raise ValueError(f"{self._folder}: no validated checkpoint")
         try:
             return self._restore(step, like)
         except _Unreadable as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(f"the best {error}: remove the workdir to train again") from None
 
     def wait(self) -> None:
-        """Blocks until everything saved is on the disk."""
-        self._manager.wait_until_finished()
+        """Blocks until everything saved is on the disk. Raises OSError if it cannot be written."""
+        with self._written():
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits for pending saves and lets go of the folder."""
-        self._manager.close()
+        """Lets go of the folder, after pending saves have ended."""
+        with contextlib.suppress(Exception):  # a save that failed was raised by `wait` or is repeated by a later run
+            self._manager.close()
+
+    def should_preserve(self, checkpoints: Sequence[managers.PolicyCheckpointInfo], *, context: Any) -> list[bool]:
+        """Orbax's question which checkpoints to keep, beside the newest."""
+        return [self._best is not None and info.step == self._best.step for info in checkpoints]
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # Orbax and TensorStore raise many types for a disk that is full or went away
+            reason = _cause(error)
+            raise OSError(f"{self._folder}: checkpoint cannot be written: {reason}; the ones before it stay") from error
 
     def _restore(self, step: int, like: Any) -> Any:
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        try:
-            return self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
-        except Exception as error:  # Orbax and TensorStore raise many types for a damaged or foreign checkpoint
-            reason = str(error).strip().splitlines()
-            message = f"checkpoint {self._manager.directory / str(step)} cannot be read: {reason[0] if reason else error!r}"
-            logging.getLogger("oplstm_jax").warning(message)
-            raise _Unreadable(message) from error
+        with _quiet():
+            try:
+                return self._checked(step, shapes)
+            except Exception as error:  # Orbax and TensorStore raise many types for a damaged or foreign checkpoint
+                message = f"checkpoint {self._folder / str(step)} cannot be read: {_cause(error)}"
+        logging.getLogger("oplstm_jax").warning(message)
+        raise _Unreadable(message)
+
+    def _checked(self, step: int, shapes: Any) -> Any:
+        seal = self._seal(step)
+        state = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
+        if seal is not None and seal["sha256"] != _digest(state, seal["best"]):
+            raise ValueError("its content does not match its digest")
+        return state
+
+    def _seal(self, step: int) -> dict[str, Any] | None:
+        """What a checkpoint says of itself; None for one of an earlier version, which had no seals."""
+        own = json.loads((self._folder / str(step) / METADATA).read_text())["custom_metadata"]
+        return own[SEAL] if own else None
+
+    def _best_on_disk(self) -> Best | None:
+        """The best step, by the newest checkpoint whose seal can be read."""
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                if (seal := self._seal(step)) is None:
+                    return self._best_without_seals()
+                return seal["best"] and Best(*seal["best"])
+        return None
+
+    def _best_without_seals(self) -> Best | None:
+        """The best step by the metrics that Orbax wrote for checkpoints of an earlier version."""
+        found = []
+        for step in self._manager.all_steps():
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                quality = json.loads((self._folder / str(step) / "metrics" / "metrics").read_text())["quality"]
+                found.append(Best(step, float(quality)))
+        return max(found, key=lambda best: (best.quality, -best.step), default=None)
 
 
 class _Unreadable(Exception):
     pass
 
 
-def _rank(metrics: dict) -> tuple[float, int]:
-    return metrics["quality"], -metrics["step"]
+def _digest(state: Any, best: Sequence | None) -> str:
+    """SHA-256 of the arrays of a state and of which step is best."""
+    return hashlib.sha256(json.dumps([sha256(state), best]).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps tasks that a failing restore leaves behind from printing what is reported in one line."""
+    logger, hook = logging.getLogger("asyncio"), sys.unraisablehook
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    sys.unraisablehook = lambda unraisable: None
+    try:
+        yield
+        gc.collect()
+    finally:
+        logger.setLevel(level)
+        sys.unraisablehook = hook
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of an error, of the operating system's where one is behind it."""
+    chain = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
+        chain.append(before)
+    told = next((e for e in reversed(chain) if isinstance(e, OSError)), error)
+    if code := re.search(r"os_error_code='(\d+)'", str(told)):
+        return os.strerror(int(code[1]))
+    return next((line.strip() for line in str(told).splitlines() if line.strip()), repr(told))

@@ -10,6 +10,7 @@ from typing import IO
 
 import numpy as np
 
+MAX_BYTES = 64 * 2**30  # of all arrays of an archive together
 PARTIAL = ".partial"  # how the hidden files end that a killed process may leave behind
 
 
@@ -17,19 +18,39 @@ PARTIAL = ".partial"  # how the hidden files end that a killed process may leave
 def atomic(path: str | Path) -> Iterator[IO[bytes]]:
     """`with atomic(path) as file`: a binary file that replaces `path` when the block ends well, else vanishes.
 
-    Its bytes are on the disk before it appears under its name. Raises OSError where it cannot be written.
+    Its bytes are on the disk before it appears under its name. Raises OSError, naming it, where it cannot be written.
     """
     path = Path(path)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
+    with naming(path):
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(partial, 0o644)
+            os.replace(partial, path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives an OSError of the block that names no file, as of a full disk, the name of this one."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def append_line(path: str | Path, text: str) -> None:
+    """Appends a line to a text file; it is on the disk on return. Raises OSError, naming it, where that fails."""
+    with naming(Path(path)), open(path, "a") as file:
+        file.write(f"{text}\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -39,9 +60,23 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def read_arrays(path: str | Path, what: str) -> dict[str, np.ndarray]:
-    """All arrays of an .npz. Raises ValueError, saying that the file is not `what`, if it cannot be read."""
+    """All arrays of an .npz of bounded size, without pickled objects.
+
+    Raises ValueError, saying that `what` cannot be read, for any other file.
+    """
     try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise ValueError(f"{path}: cannot be read as {what}: {error}") from None
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > MAX_BYTES:
+            raise ValueError(f"its arrays take {size} bytes, more than {MAX_BYTES}")
+        with np.load(path, allow_pickle=False) as file:
+            return {name: _array(file[name]) for name in file.files}
+    except Exception as error:  # damaged archives raise nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: cannot read {what} ({reason}); expected an .npz file of plain arrays") from None
+
+
+def _array(content: np.ndarray | bytes) -> np.ndarray:
+    if not isinstance(content, np.ndarray):
+        raise ValueError("a member is no array")
+    return content

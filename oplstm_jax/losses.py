@@ -1,6 +1,8 @@
-"""Losses and scores of one task: pure functions of outputs [Q, C] and targets [Q, C]."""
+"""Losses and scores of one task: pure functions of outputs [Q, C] and targets [Q, C].
 
-import chex
+All raise ValueError for shapes that differ and for what are no floats.
+"""
+
 import jax
 import jax.numpy as jnp
 
@@ -9,17 +11,24 @@ from oplstm_jax.types import Array
 
 def mean_squared_error(outputs: Array, targets: Array) -> Array:
     """Mean over queries and outputs of the squared difference. Shapes [Q, C] and [Q, C], in target units squared."""
-    chex.assert_equal_shape([outputs, targets])
+    _check_shapes(outputs, targets)
     return jnp.mean(jnp.square(outputs - targets))
 
 
 def cross_entropy(outputs: Array, targets: Array) -> Array:
     """Mean over queries of the cross entropy of logits [Q, C] with one-hot (or soft) targets [Q, C], in nats."""
-    chex.assert_equal_shape([outputs, targets])
+    _check_shapes(outputs, targets)
     return -jnp.mean(jnp.sum(targets * jax.nn.log_softmax(outputs, axis=-1), axis=-1))
 
 
 def accuracy(outputs: Array, targets: Array) -> Array:
     """Fraction of queries whose largest logit is the target class. Shapes [Q, C] and [Q, C]."""
-    chex.assert_equal_shape([outputs, targets])
+    _check_shapes(outputs, targets)
     return jnp.mean(jnp.argmax(outputs, axis=-1) == jnp.argmax(targets, axis=-1), dtype=outputs.dtype)
+
+
+def _check_shapes(outputs: Array, targets: Array) -> None:
+    if outputs.shape != targets.shape or outputs.ndim != 2:
+        raise ValueError(f"outputs are {list(outputs.shape)}, targets {list(targets.shape)}: expected the same [Q, C]")
+    if not jnp.issubdtype(outputs.dtype, jnp.floating) or jnp.issubdtype(targets.dtype, jnp.complexfloating):
+        raise ValueError(f"outputs are {outputs.dtype}, targets {targets.dtype}: expected floats")

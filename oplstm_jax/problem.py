@@ -39,6 +39,7 @@ class Settings(NamedTuple):
     patience_tasks: a run whose validation score is still at chance after so many tasks says so (it goes on).
     outer_clip: bound on every entry of the meta-gradient, None for none.
     tasks_at_once: tasks of a meta-batch that are vectorised together, None for all.
+    skip_nonfinite: meta-gradients that are not finite are left out and counted; else they end the run.
     """
 
     seed: int
@@ -52,6 +53,7 @@ class Settings(NamedTuple):
     patience_tasks: int
     outer_clip: float | None = None
     tasks_at_once: int | None = None
+    skip_nonfinite: bool = False
 
     def steps(self, tasks: int) -> int:
         return -(-tasks // self.meta_batch)

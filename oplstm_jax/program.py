@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from oplstm_jax import finite
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.meta import Log, MetaState, init_state, make_chunk, make_step
 from oplstm_jax.problem import Problem, Settings
@@ -19,13 +20,13 @@ from oplstm_jax.types import Array, Params
 class Program(NamedTuple):
     """The device's part of S runs with successive seeds.
 
-    fresh: the first state of each run. join: states of each run -> state of all.
+    fresh: makes the first state of each run. join: states of each run -> state of all.
     advance: (state of all, number of meta-steps) -> (new state, Log of [S], or scalars for one run).
     scores: (meta-parameters of one run, split) -> score of each task in the list of validation or test tasks.
     input_shape: of one example.
     """
 
-    fresh: list[MetaState]
+    fresh: Callable[[], list[MetaState]]
     join: Callable[[list[MetaState]], MetaState]
     advance: Callable[[MetaState, int], tuple[MetaState, Log]]
     scores: Callable[[Params, str], Array]
@@ -35,7 +36,8 @@ class Program(NamedTuple):
 def make_optimiser(settings: Settings) -> optax.GradientTransformation:
     """Adam with its default moments, after clipping every entry of the meta-gradient where asked (SPEC §7)."""
     adam = optax.adam(settings.learning_rate)
-    return adam if settings.outer_clip is None else optax.chain(optax.clip(settings.outer_clip), adam)
+    clipped = adam if settings.outer_clip is None else optax.chain(optax.clip(settings.outer_clip), adam)
+    return finite.skip_nonfinite(clipped) if settings.skip_nonfinite else clipped
 
 
 def make_program(problem: Problem, settings: Settings, count: int = 1) -> Program:
@@ -54,12 +56,14 @@ def make_program(problem: Problem, settings: Settings, count: int = 1) -> Progra
         settings.tasks_at_once,
         axis_of(mesh),
     )
+    if settings.skip_nonfinite:
+        step = finite.skipping_step(step)
     chunk = make_chunk(over_seeds(step, count, (0, 0, None)), mesh)
     evaluate = make_evaluate(problem.eval_learner, problem.score, settings.tasks_at_once, mesh)
     sampler = functools.cache(lambda split: replicate(problem.sampler(split), mesh))
     run_key, tasks = replicate(stack(run_keys), mesh), {"validation": settings.validation_tasks, "test": settings.test_tasks}
     return Program(
-        fresh=[replicate(start(key, episode), mesh) for key in init_keys],
+        fresh=lambda: [replicate(start(jax.random.clone(key), episode), mesh) for key in init_keys],
         join=lambda states: replicate(stack(states), mesh),
         advance=lambda state, steps: chunk(state, run_key, jnp.int32(steps), sampler("train")),
         scores=lambda params, split: evaluate(params, task_keys(split, tasks[split]), sampler(split)),

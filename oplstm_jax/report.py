@@ -8,7 +8,7 @@ import numpy as np
 
 from oplstm_jax.published import Published
 from oplstm_jax.statistics import Estimate, compare, estimate, list_error, over_seeds, over_tasks
-from oplstm_jax.workdir import read_result
+from oplstm_jax.workdir import read_result, read_scores
 
 LABELS = {
     "lstm": "plain LSTM (sequential)",
@@ -51,7 +51,7 @@ class Cell(NamedTuple):
 def read_run(folder: Path) -> Run | None:
     """The run in a workdir, None while it is not finished."""
     result = read_result(folder)
-    return None if result is None else Run(result, np.load(folder / "test_scores.npy", allow_pickle=False))
+    return None if result is None else Run(result, read_scores(folder))
 
 
 def summarise(cell: Cell) -> dict[str, Any]:

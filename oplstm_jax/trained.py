@@ -10,7 +10,7 @@ from oplstm_jax import build, params
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.statistics import Estimate, estimate
 from oplstm_jax.types import Array, Episode, Learner, Params
-from oplstm_jax.workdir import complete, read_config, read_result
+from oplstm_jax.workdir import read_config, read_result
 
 
 class Trained(NamedTuple):
@@ -28,7 +28,7 @@ def load_trained(workdir: str | Path, episode: Episode, **changes: Any) -> Train
 
     Raises ValueError if the folder is no finished run or its parameters do not fit the changes.
     """
-    config = complete(read_config(workdir))
+    config = read_config(workdir)
     if read_result(workdir) is None:
         raise ValueError(f"workdir {workdir}: no result.json: the run is not finished; give its training command again")
     changed = {**config, **changes}
@@ -51,7 +51,7 @@ def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], 
 
     Raises ValueError for conditions that are impossible or that the trained parameters do not fit.
     """
-    config, trained_on = complete(read_config(workdir)), read_result(workdir) or {}
+    config, trained_on = read_config(workdir), read_result(workdir) or {}
     if changes.get("data", config["data"]) != config["data"] and "image_size" not in changes:
         changes["image_size"] = trained_on.get("input_shape", [None])[0]
     changed = {**config, **changes}
@@ -69,7 +69,7 @@ def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], 
 
 def _conditions(config: dict[str, Any]) -> dict[str, Any]:
     names = ("norm", "test_query", "data", "way", "shot", "eval_passes")
-    return {**{name: config[name] for name in names}, "config": config}
+    return {**{name: config[name] for name in names}, "config": config, "task_list": build.list_of_test_tasks(config)}
 
 
 def _outcome(tested: Estimate) -> dict[str, Any]:

@@ -18,8 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from oplstm_jax.data import Augment
-from oplstm_jax.files import PARTIAL, atomic, write_text
+from oplstm_jax.files import PARTIAL, append_line, atomic, write_text
 
 # Fields that configurations did not always have, with the values that say what runs did before.
 LATER_FIELDS = {
@@ -27,7 +26,8 @@ LATER_FIELDS = {
     "image_size": None,
     "rotations": False,
     "tasks_at_once": None,
-    "augment": {},
+    "augment": {"flip": False, "crop": 0, "colour": 0.0},
+    "skip_nonfinite": False,
     "precision": "float32",
 }
 
@@ -63,12 +63,10 @@ class Workdir:
             raise
 
     def _claim(self, config: dict[str, Any]) -> None:
-        text = json.dumps(config, indent=1, sort_keys=True)
         file = self.path / "config.json"
         if not file.exists():
-            write_text(file, text)
-        elif complete(read_config(self.path)) != complete(config):
-            old = file.read_text()
+            write_text(file, config_text(config))
+        elif (old := config_text(read_config(self.path))) != (text := config_text(complete(config))):
             changed = [
                 line.strip().rstrip(",")
                 for line in difflib.unified_diff(old.splitlines(), text.splitlines(), n=0, lineterm="")
@@ -98,11 +96,9 @@ class Workdir:
         write_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
     def log(self, line: dict) -> None:
-        """Appends one line to metrics.jsonl."""
-        if not self.writes:
-            return
-        with open(self.path / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(line) + "\n")
+        """Appends one line to metrics.jsonl; on return it is on the disk."""
+        if self.writes:
+            append_line(self.path / "metrics.jsonl", json.dumps(line))
 
     def result(self) -> dict | None:
         """What result.json holds, None while the run is not finished."""
@@ -128,10 +124,14 @@ def _claim_lock(file: IO, path: str | Path) -> None:
         raise InUse(f"workdir {path}: in use by another process") from None
 
 
+def config_text(config: Mapping[str, Any]) -> str:
+    """What config.json holds."""
+    return json.dumps(config, indent=1, sort_keys=True)
+
+
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration with the fields that it did not have yet when it was written; equal runs have equal ones."""
-    full = {**LATER_FIELDS, **config}
-    return {**full, "augment": Augment(**full["augment"])._asdict()}
+    return {**LATER_FIELDS, **config}
 
 
 def write_result(path: str | Path, result: dict, scores: np.ndarray) -> None:
@@ -142,29 +142,48 @@ def write_result(path: str | Path, result: dict, scores: np.ndarray) -> None:
 
 
 def read_metrics(path: str | Path) -> list[dict]:
-    """The lines of a workdir's metrics.jsonl, [] if there are none."""
+    """The lines of a workdir's metrics.jsonl, [] if there are none. Raises ValueError for a line that is damaged."""
     file = Path(path) / "metrics.jsonl"
-    lines = file.read_text().split("\n")[:-1] if file.exists() else []
-    return [json.loads(line) for line in lines]
+    lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+    return [_parse(line, f"{file}: line {number}", "step") for number, line in enumerate(lines, 1)]
 
 
 def read_result(path: str | Path) -> dict | None:
     """The result of a finished workdir, else None. Raises ValueError if the file is damaged."""
     file = Path(path) / "result.json"
-    if not file.exists():
-        return None
+    return _parse(file.read_bytes(), str(file), "score", "interval", "config") if file.exists() else None
+
+
+def read_scores(path: str | Path) -> np.ndarray:
+    """Scores [n] of the test tasks of a finished workdir. Raises ValueError if the file is missing or damaged."""
+    file = Path(path) / "test_scores.npy"
     try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file}: damaged: {error}") from None
+        scores = np.load(file, allow_pickle=False)
+    except Exception as error:  # damaged files raise nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{file}: cannot be read as scores: {reason}") from None
+    if not isinstance(scores, np.ndarray) or scores.ndim != 1 or scores.dtype.kind != "f" or not scores.size:
+        raise ValueError(f"{file}: damaged: expected a list of floating-point numbers")
+    return scores
 
 
 def read_config(path: str | Path) -> dict:
-    """The configuration of a workdir. Raises ValueError if the folder is none or its config.json is damaged."""
+    """The configuration of a workdir, complete with `LATER_FIELDS`.
+
+    Raises ValueError if the folder is none or its config.json is damaged.
+    """
     file = Path(path) / "config.json"
     if not file.exists():
         raise ValueError(f"workdir {path}: no config.json there: expected the folder of a training run")
+    return complete(_parse(file.read_bytes(), str(file)))
+
+
+def _parse(content: bytes, source: str, *fields: str) -> dict:
+    """A JSON object that has at least these fields. Raises ValueError, naming the source, for anything else."""
     try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file}: damaged: {error}") from None
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{source}: damaged: {error}") from None
+    if not isinstance(found, dict) or not set(fields) <= set(found):
+        raise ValueError(f"{source}: damaged: expected an object with {', '.join(fields) or 'fields and values'}")
+    return found

@@ -78,6 +78,21 @@ def test_train_evaluate_and_refuse_another_config(tmp_path):
     assert other.stderr.count("\n") == 1 and '"seed": 3' in other.stderr
 
 
+@pytest.mark.slow
+def test_checks_change_no_result_and_name_the_line_of_a_nan(tmp_path):
+    small = [PI, *TINY, "--config.options.sizes=(8,8)"]
+    shas = []
+    for name, more in (("plain", []), ("checked", ["--check"])):
+        done = command("experiments.train", f"--workdir={tmp_path}/{name}", *small, *more, workdir=tmp_path)
+        assert done.returncode == 0, done.stderr
+        shas.append(json.loads((tmp_path / name / "result.json").read_text())["params_sha256"])
+    assert shas[0] == shas[1]
+    maml = "--config=experiments/configs/sine.py:maml,passes=1,learning_rate=1e30"
+    done = command("experiments.train", f"--workdir={tmp_path}/bad", maml, *TINY, "--check", workdir=tmp_path)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "not finite after it: " in done.stderr and "(nan) encountered in" in done.stderr
+
+
 def test_a_workdir_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     done = command("experiments.train", f"--workdir={tmp_path}/file/run", PI, workdir=tmp_path)

@@ -25,12 +25,16 @@ LAYERS = {
     "compat": 5,
     "analysis": 5,
     "evaluate": 5,
+    "finite": 5,
+    "task_lists": 6,
     "checkpoint": 5,
+    "check": 6,
     "progress": 5,
     "workdir": 5,
     "problem": 5,
     "signals": 5,
     "program": 6,
+    "runs": 6,
     "report": 6,
     "train": 7,
     "tabular": 7,
@@ -40,7 +44,7 @@ LAYERS = {
     "trained": 8,
     "zoo": 9,
 }
-SHARED_BY_LEARNERS = {"rules", "features", "descent", "fast_weights", "inner_loop"}
+SHARED_BY_LEARNERS = {"rules", "features", "descent", "fast_weights", "inner_loop", "arguments"}
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "oplstm_jax").rglob("*.py"))
 
 

@@ -45,7 +45,7 @@ def test_what_does_not_fit_is_named(tmp_path, like, message):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no archive at all"])
 def test_unreadable_files(tmp_path, content):
     (tmp_path / "p.npz").write_bytes(content)
-    with pytest.raises(ValueError, match="p.npz: cannot be read as parameters"):
+    with pytest.raises(ValueError, match="p.npz: cannot read parameters"):
         params.load(tmp_path / "p.npz", TREE)
 
 

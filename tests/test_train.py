@@ -162,7 +162,7 @@ def test_checkpoints_keep_the_two_newest_and_the_best(tmp_path):
     checkpoints.wait()
     assert sorted(int(p.name) for p in tmp_path.iterdir()) == [2, 6, 7]
     assert checkpoints.best_step() == 2
-    np.testing.assert_array_equal(checkpoints.restore_best({"x": jnp.zeros(3)})["x"], 2)
+    np.testing.assert_array_equal(checkpoints.restore_best({"x": jnp.zeros(3, int)})["x"], 2)
     checkpoints.close()
 
 
@@ -173,7 +173,7 @@ def test_a_damaged_newest_checkpoint_falls_back_with_a_warning(tmp_path, caplog)
     checkpoints.close()
     _empty_files(tmp_path / "2")
     again = Checkpoints(tmp_path)
-    step, state = again.latest({"x": jnp.zeros(3)})
+    step, state = again.latest({"x": jnp.zeros(3, int)})
     assert step == 1
     np.testing.assert_array_equal(state["x"], 1)
     assert any("2 cannot be read" in record.getMessage() for record in caplog.records)

@@ -32,6 +32,7 @@ def base_config() -> ConfigDict:
     config.eval_passes = config.get_ref("passes")
     config.meta_batch, config.learning_rate = 1, 1e-3
     config.outer_clip, config.tasks_at_once = config_dict.placeholder(float), config_dict.placeholder(int)
+    config.skip_nonfinite = False
     config.train_tasks, config.validate_every, config.log_every = 1, 1, 1
     config.validation_tasks, config.test_tasks, config.patience_tasks = 600, 600, 0
     config.hidden, config.filters, config.precision = (), 64, "float32"
@@ -57,14 +58,17 @@ def configure(config: ConfigDict, argument: str, learners: dict[str, dict], opti
         field, _, value = assignment.partition("=")
         if field not in config:
             raise ValueError(f"unknown field {field!r}{_hint(field, config)}; fields: {', '.join(sorted(config))}")
-        config[field] = _typed(field, value, config[field])
+        try:
+            config[field] = _typed(field, value, config[field])
+        except TypeError as error:  # ml_collections' own idea of types
+            raise ValueError(f"field {field}: {value!r}: {' '.join(str(error).split())}") from None
     return config
 
 
 def _typed(field: str, text: str, old):
     try:
         value = text if isinstance(old, str) else ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         value = text
     kinds = (int, float) if isinstance(old, float) else (type(old),)
     if old is not None and type(value) not in kinds:

@@ -6,6 +6,7 @@ With `all_classes` a class keeps its label from episode to episode, its place am
 """
 
 import functools
+import numbers
 import operator
 from collections.abc import Callable
 
@@ -131,6 +132,10 @@ def _check_sizes(pool: Pool, way: int, shot: int, query: int, rotations: bool) -
 
 def _check_augment(augment: Augment, shape: tuple[int, ...]) -> None:
     size = min(shape[1:3])
+    if not isinstance(augment.flip, (bool, np.bool_)):
+        raise ValueError(f"augment.flip is {augment.flip!r}; expected True or False")
+    if not isinstance(augment.crop, numbers.Integral) or not isinstance(augment.colour, numbers.Real):
+        raise ValueError(f"augment is {augment}; expected crop in whole pixels and colour as a number")
     if not 0 <= augment.crop < size:
         raise ValueError(f"augment.crop is {augment.crop}; expected 0 to {size - 1} pixels")
     if not 0 <= augment.colour < 1:

@@ -7,6 +7,7 @@ from typing import Any
 
 import flax.linen as nn
 
+from oplstm_jax.learners.arguments import or_value_error
 from oplstm_jax.learners.finetune import finetune
 from oplstm_jax.learners.guess import random_guess
 from oplstm_jax.learners.lstm import lstm, pi_lstm
@@ -148,8 +149,8 @@ def make(name: str, base: nn.Module | None, loss: Loss, passes: int, options: di
 
     Raises ValueError for an unknown name or option, with the nearest known one.
     """
-    if name not in FACTORIES:
-        close = difflib.get_close_matches(name, FACTORIES, 1)
+    if not isinstance(name, str) or name not in FACTORIES:
+        close = difflib.get_close_matches(str(name), FACTORIES, 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"unknown learner {name!r}: expected one of {', '.join(FACTORIES)}{hint}")
     factory = FACTORIES[name]
@@ -157,4 +158,4 @@ def make(name: str, base: nn.Module | None, loss: Loss, passes: int, options: di
         inspect.signature(factory).bind(base, loss, passes, **options)
     except TypeError as error:
         raise ValueError(f"options of {name}: {error}") from None
-    return factory(base, loss, passes, **options)
+    return or_value_error(factory, f"options of {name}")(base, loss, passes, **options)

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.descent import descend, make_optimiser
 from oplstm_jax.learners.features import embed_query, embed_support, init_features
 from oplstm_jax.losses import cross_entropy
@@ -16,6 +17,7 @@ from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
 from oplstm_jax.types import Array, Episode, Learner, Split
 
 
+@checks_arguments
 def finetune(
     features: nn.Module | None, classes: int, steps: int, learning_rate: float = 1e-2, optimiser: str = "adam"
 ) -> Learner:

@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.types import Episode, Learner, Split
 
 
+@checks_arguments
 def random_guess() -> Learner:
     """Makes the learner: logits U(0, 1) drawn from the key that `adapt` needs, whatever the support set says.
 

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.features import embed_query, embed_support, init_features
 from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
 from oplstm_jax.nets.lstm import CellState, init_stack, stack_step, zero_state
@@ -16,6 +17,7 @@ from oplstm_jax.types import Array, Episode, Learner, Split
 INPUTS = ("target", "prev_target", "prev_target_pred", "prev_target_pred_error")
 
 
+@checks_arguments
 def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs: str = "target") -> Learner:
     """The sequential plain LSTM.
 
@@ -71,6 +73,7 @@ def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs
     return Learner(lambda key, episode: _init(key, episode, features, sizes, extra), adapt, predict)
 
 
+@checks_arguments
 def pi_lstm(
     features: nn.Module | None,
     sizes: tuple[int, ...],

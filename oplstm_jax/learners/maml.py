@@ -2,10 +2,12 @@
 
 import flax.linen as nn
 
+from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.inner_loop import InnerLoop, gradient_learner
 from oplstm_jax.types import Learner, Loss
 
 
+@checks_arguments
 def maml(
     net: nn.Module, loss: Loss, passes: int, inner_lr: float, second_order: bool = True, clip: float | None = None
 ) -> Learner:

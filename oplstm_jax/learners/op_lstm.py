@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from oplstm_jax.learners import fast_weights
+from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.rules import (
     UpdateRule,
     coordinate_lstm,
@@ -21,6 +22,7 @@ from oplstm_jax.nets.mlp import BATCH_MODES, MLP
 from oplstm_jax.types import Array, Episode, Learner, Params, Split
 
 
+@checks_arguments
 def op_lstm(
     base: MLP,
     passes: int,

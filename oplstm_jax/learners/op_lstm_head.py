@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.features import embed_query, embed_support, init_features
 from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, outer_product, run_passes, step_factor
 from oplstm_jax.nets.init import fan_in_kernel, uniform
@@ -18,6 +19,7 @@ from oplstm_jax.types import Episode, Learner, Split
 SIGNALS = ("target_prediction", "target")
 
 
+@checks_arguments
 def op_lstm_head(
     features: nn.Module,
     passes: int,

@@ -3,11 +3,13 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.features import embed_query, embed_support, init_features
 from oplstm_jax.losses import cross_entropy
 from oplstm_jax.types import Array, Episode, Learner, Split
 
 
+@checks_arguments
 def protonet(features: nn.Module | None, loss_scale: bool = True) -> Learner:
     """Makes the learner.
 

@@ -1,10 +1,12 @@
 """SAP: gradient steps on transforms of a network whose own weights stay (Huisman, Plaat & van Rijn 2022; SPEC §4)."""
 
+from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.inner_loop import InnerLoop, gradient_learner
 from oplstm_jax.nets.sap_conv4 import TRANSFORMS, SapConv4
 from oplstm_jax.types import Learner, Loss
 
 
+@checks_arguments
 def sap(net: SapConv4, loss: Loss, passes: int, inner_lr: float, clip: float | None = 10.0) -> Learner:
     """Makes the learner.
 

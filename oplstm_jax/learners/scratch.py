@@ -2,11 +2,13 @@
 
 import flax.linen as nn
 
+from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.descent import descend, make_optimiser
 from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.types import Episode, Learner, Loss, Split
 
 
+@checks_arguments
 def scratch(net: nn.Module, loss: Loss, steps: int, learning_rate: float = 1e-3, optimiser: str = "adam") -> Learner:
     """Makes the learner.
 

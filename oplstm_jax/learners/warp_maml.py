@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.inner_loop import InnerLoop, gradient_learner, inner_step
 from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.nets.warp_conv4 import WarpConv4
 from oplstm_jax.types import Episode, Learner, Loss, Params
 
 
+@checks_arguments
 def warp_maml(net: WarpConv4, loss: Loss, passes: int, inner_lr: float, clip: float | None = None) -> Learner:
     """Makes the learner.
 

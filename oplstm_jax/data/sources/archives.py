@@ -13,8 +13,9 @@ def zip_files(path: Path) -> dict[str, File]:
     """Member name -> file of a zip archive. Raises ValueError for what is none, or is cut short."""
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise ValueError(f"{path}: cannot read zip archive ({error}); expected a complete .zip file") from error
+    except Exception as error:  # damaged archives raise nearly anything
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: cannot read zip archive ({reason}); expected a complete .zip file") from error
     members = [member for member in archive.infolist() if not member.is_dir()]
     return {m.filename: File(f"{path}: {m.filename}", lambda m=m: _read_member(archive, m)) for m in members}
 
@@ -36,7 +37,8 @@ def tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
     except ValueError:
         raise
     except Exception as error:  # damaged compressed streams raise nearly anything
-        raise ValueError(f"{path}: cannot read tar archive ({error}); expected a complete .tgz or .tar file") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: cannot read tar archive ({reason}); expected a complete .tgz or .tar file") from error
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -44,7 +46,8 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         with archive.open(member) as file:
             data = file.read(MAX_BYTES + 1)
     except Exception as error:  # damaged compressed streams raise nearly anything
-        raise ValueError(f"{archive.filename}: {member.filename} is damaged ({error})") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{archive.filename}: {member.filename!r} is damaged ({reason})") from error
     if len(data) > MAX_BYTES:
-        raise ValueError(f"{archive.filename}: {member.filename} has more than {MAX_BYTES} bytes")
+        raise ValueError(f"{archive.filename}: {member.filename!r} has more than {MAX_BYTES} bytes")
     return data

@@ -6,7 +6,6 @@ encoded file jpeg[offsets[i]:offsets[i+1]]), or as `packed` bits with `shape`; `
 `class_vinyals_split` (0, 1, 2 or names). Objects are never unpickled.
 """
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from oplstm_jax.data import class_splits
 from oplstm_jax.data.decode import decode, resize_all
 from oplstm_jax.data.images import ImageSet, image_set
 from oplstm_jax.data.progress import progress
+from oplstm_jax.files import read_arrays
 
-MAX_BYTES = 64 * 2**30  # of all arrays of a pack together
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -38,7 +37,7 @@ def load_pack(
     Raises ValueError for a file that is no such pack, is damaged, or does not fit together.
     """
     path = Path(path)
-    arrays = read_arrays(path)
+    arrays = read_arrays(path, "pack")
     labels, names = _labels(arrays, path), _names(arrays, path)
     if labels.min() < 0 or labels.max() >= len(names):
         raise ValueError(f"{path}: labels go from {labels.min()} to {labels.max()}; expected 0 to {len(names) - 1}")
@@ -54,23 +53,6 @@ def load_pack(
     if "digest" in arrays and in_order is arrays["images"] and str(arrays["digest"]) != loaded.digest:
         raise ValueError(f"{path}: content does not match its digest; delete the file and prepare the set again")
     return loaded
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file, without pickled objects and of bounded size. Raises ValueError where that fails."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > MAX_BYTES:
-            raise ValueError(f"its arrays take {size} bytes, more than {MAX_BYTES}")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except Exception as error:  # damaged archives raise nearly anything
-        raise ValueError(f"{path}: cannot read pack ({_line(error)}); expected an .npz file of plain arrays") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _require(arrays: Arrays, path: Path, *choices: tuple[str, ...]) -> tuple[str, ...]:

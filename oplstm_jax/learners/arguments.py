@@ -1,0 +1,158 @@
+"""What is handed to learners and their factories, checked: what cannot be is a ValueError of one line."""
+
+import functools
+import inspect
+import numbers
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import flax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from oplstm_jax.nets.norm import check_mode
+from oplstm_jax.types import Episode, Learner, Split
+
+# What numpy, JAX and Flax raise for arrays that do not fit. Errors about tracing are the caller's own and pass.
+MISFITS = (TypeError, KeyError, IndexError, AttributeError, AssertionError, ZeroDivisionError, flax.errors.FlaxError)
+
+
+def checks_arguments(factory: Callable[..., Learner]) -> Callable[..., Learner]:
+    """A factory whose networks, passes and options are checked, and whose learners check what they are given.
+
+    What the factory or its functions cannot work with raises ValueError, with the error of the library as its cause.
+    """
+
+    signature = inspect.signature(factory)
+
+    @functools.wraps(factory)
+    def checked_factory(*args, **kwargs) -> Learner:
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            check_argument(name, value, signature.parameters[name].annotation)
+        return checked_learner(or_value_error(factory, factory.__name__)(*args, **kwargs))
+
+    return checked_factory
+
+
+def checked_learner(learner: Learner) -> Learner:
+    """The learner, refusing episodes, support sets, parameters and queries that cannot be."""
+    init = or_value_error(learner.init, "init")
+    adapt = or_value_error(learner.adapt, "adapt")
+    predict = or_value_error(learner.predict, "predict")
+
+    def checked_init(key, episode: Episode):
+        _check_episode(episode)
+        return init(key, episode)
+
+    def checked_adapt(params, support: Split, *, key=None):
+        check_split(support, "support")
+        return adapt(params, support, key=key)
+
+    def checked_predict(params, fast, x):
+        _check_floats(x, "query x", 1)
+        return predict(params, fast, x)
+
+    def checked_objective(params, episode: Episode, *, key=None):
+        _check_episode(episode)
+        return or_value_error(learner.objective, "objective")(params, episode, key=key)
+
+    return Learner(checked_init, checked_adapt, checked_predict, learner.objective and checked_objective)
+
+
+def check_argument(name: str, value: Any, annotation: Any) -> None:
+    """Raises ValueError unless a value is what its annotation (int, float, bool, float | None, ...) says."""
+    if isinstance(value, nn.Module):
+        return check_network(value)
+    kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    if value is None and types.NoneType in kinds:
+        return None
+    if bool in kinds and not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} is {value!r}: expected True or False")
+    if float in kinds:
+        check_number(name, value)
+    if int in kinds:
+        check_whole(name, value, smallest=0)
+    if tuple[int, ...] in kinds:
+        check_widths(name, value)
+    return None
+
+
+def check_number(name: str, value: Any) -> None:
+    """Raises ValueError unless a value is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not np.isfinite(value):
+        raise ValueError(f"{name} is {value!r}: expected a finite number")
+
+
+def check_whole(name: str, value: Any, smallest: int) -> None:
+    """Raises ValueError unless a value is an integer of at least `smallest` that fits 32 bits."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not smallest <= value < 2**31:
+        raise ValueError(f"{name} is {value!r}: expected a whole number, {smallest} or more")
+
+
+def check_widths(name: str, value: Any) -> None:
+    """Raises ValueError unless a value is a sequence of positive widths."""
+    if not isinstance(value, (tuple, list)):
+        raise ValueError(f"{name} is {value!r}: expected widths such as (40, 40)")
+    for width in value:
+        check_whole(f"a width in {name}", width, smallest=1)
+
+
+def check_split(split: Split, what: str) -> None:
+    """Raises ValueError unless x is floats [M, ...] and y floats [M, C], both of at least one example."""
+    if not isinstance(split, tuple) or len(split) != 2:
+        raise ValueError(f"{what} is {type(split).__name__}: expected Split(x, y)")
+    x, y = split
+    _check_floats(x, f"{what} x", 1)
+    _check_floats(y, f"{what} y", 2)
+    if y.ndim != 2 or x.shape[0] != y.shape[0] or 0 in (*x.shape, *y.shape):
+        raise ValueError(f"{what} x is {list(x.shape)} and y {list(y.shape)}: expected x [M, ...] and y [M, C], M above 0")
+
+
+def check_network(network: nn.Module) -> None:
+    """Raises ValueError for a base-learner of this library with impossible sizes or an unknown normalisation mode."""
+    if not type(network).__module__.startswith("oplstm_jax."):
+        return
+    fields = {name: getattr(network, name) for name in type(network).__dataclass_fields__ if name not in ("parent", "name")}
+    sizes = {name: fields[name] for name in ("filters", "blocks", "outputs") if fields.get(name) is not None}
+    for name, size in sizes.items():
+        check_whole(name, size, smallest=1)
+    check_widths("hidden", fields.get("hidden", ()))
+    if "norm" in fields:
+        check_mode(fields["norm"])
+
+
+def _check_episode(episode: Episode) -> None:
+    if not isinstance(episode, tuple) or len(episode) != 2:
+        raise ValueError(f"episode is {type(episode).__name__}: expected Episode(support, query)")
+    check_split(episode[0], "support")
+    check_split(episode[1], "query")
+
+
+def _check_floats(a: Any, what: str, least: int) -> None:
+    if not hasattr(a, "shape") or not hasattr(a, "dtype"):
+        raise ValueError(f"{what} is {type(a).__name__}: expected an array")
+    if len(a.shape) < least or not jnp.issubdtype(a.dtype, jnp.floating):
+        raise ValueError(f"{what} is {a.dtype} {list(a.shape)}: expected floats with {least} or more dimensions")
+
+
+def or_value_error(function: Callable, what: str) -> Callable:
+    """The function, raising ValueError for arguments that it, or the library below it, cannot work with."""
+
+    def refusing(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except MISFITS as error:
+            if isinstance(error, jax.errors.JAXTypeError):
+                raise
+            raise ValueError(f"{what}: {_line(error)}") from error
+
+    return refusing
+
+
+def _line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"what it was given does not fit: {lines[0] if lines else type(error).__name__}"

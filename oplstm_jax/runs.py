@@ -1,0 +1,69 @@
+"""What runs that are trained together keep on the disk: a workdir and checkpoints each, all of them at the same step."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from oplstm_jax.checkpoint import Checkpoints
+from oplstm_jax.meta import MetaState
+from oplstm_jax.workdir import Workdir
+
+class Run(NamedTuple):
+    """The files of one run."""
+
+    workdir: Workdir
+    checkpoints: Checkpoints
+
+
+class Saved(NamedTuple):
+    """What a checkpoint holds: the state of a run, and how long it took to get there, in seconds (scalar)."""
+
+    state: MetaState
+    seconds: Any
+
+
+@contextlib.contextmanager
+def opened(workdirs: Sequence[Workdir]) -> Iterator[list[Run]]:
+    """The runs of these workdirs; pending saves end before it is left."""
+    with contextlib.ExitStack() as stack:
+        yield [Run(w, stack.enter_context(contextlib.closing(Checkpoints(w.checkpoints)))) for w in workdirs]
+
+
+def restored(runs: Sequence[Run], fresh: Sequence[MetaState]) -> list[Saved]:
+    """The newest state that all runs have saved, their fresh ones if there is none.
+
+    Where some have later ones too, those are dropped. Raises ValueError if there are checkpoints, but none that fits them all.
+    """
+    likes = [_tree(Saved(state, 0.0)) for state in fresh]
+    found = [run.checkpoints.latest(like) for run, like in zip(runs, likes, strict=True)]
+    common = min(pair[0] if pair else 0 for pair in found)
+    for position, (run, like) in enumerate(zip(runs, likes, strict=True)):
+        if (found[position] or (0,))[0] > common:
+            found[position] = run.checkpoints.latest(like, up_to=common)
+        if (found[position] or (0,))[0] != common:
+            raise ValueError(f"{run.workdir.path}: no checkpoint of step {common}, which the other seeds are at")
+    return [Saved(**pair[1]) if pair else Saved(state, 0.0) for pair, state in zip(found, fresh, strict=True)]
+
+
+def best(run: Run, fresh: MetaState) -> tuple[int, float, Any]:
+    """(step, quality, meta-parameters) of the run's best validation. Raises ValueError if they cannot be read."""
+    saved = run.checkpoints.restore_best(_tree(Saved(fresh, 0.0)))
+    return run.checkpoints.best_step(), run.checkpoints.best_quality(), saved["state"].params
+
+
+def save(runs: Sequence[Run], states: Sequence[MetaState], step: int, seconds: float, qualities: Sequence) -> None:
+    """Saves the state of every run; quality: of its validation at this step, None if there was none."""
+    for run, state, quality in zip(runs, states, qualities, strict=True):
+        run.checkpoints.save(step, _tree(Saved(state, seconds)), quality)
+
+
+def wait(runs: Sequence[Run]) -> None:
+    """Blocks until everything saved is on the disk."""
+    for run in runs:
+        run.checkpoints.wait()
+
+
+def _tree(saved: Saved) -> dict[str, Any]:
+    return {"state": saved.state, "seconds": np.asarray(saved.seconds, np.float32)}

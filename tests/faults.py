@@ -1,0 +1,173 @@
+"""Real commands in forked processes that are killed, or run out of disk, at a chosen moment.
+
+As a script this file imports all that the commands need and then forks a process for every line of JSON on standard
+input, so that a process costs no imports; JAX's backends start after the fork. `Commands` is the end that tests hold.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.chmod")
+OF_ITS_OWN = ("wall_seconds", "peak_bytes", "command")  # what results of equal runs may differ in
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+class Ended(NamedTuple):
+    """How a command ended: exit code (minus the signal's number where one killed it), output, changes on the disk."""
+
+    code: int
+    output: str
+    changes: int
+
+
+class Fault(NamedTuple):
+    """What happens to a command.
+
+    kill_at: it gets `signal` just before the change number so much that it makes on the disk, or `delay` seconds later;
+    0 lets it live. file_limit: bytes no file may exceed, as on a full disk. user: id it runs under.
+    """
+
+    kill_at: int = 0
+    signal: int = signal.SIGKILL
+    delay: float = 0
+    file_limit: int = 0
+    user: int = 0
+
+
+class Commands:
+    """Runs commands of the library in processes forked from one that has imported everything.
+
+    cache: folder in which compiled programs are kept, so that only the first of many like processes compiles.
+    """
+
+    def __init__(self, cache: Path):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_COMPILATION_CACHE_DIR": str(cache)}
+        environment |= {
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
+        words = [sys.executable, "-W", "ignore", __file__]
+        self._server = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
+        )
+
+    def __call__(self, *words: str, **fault: float) -> Ended:
+        """Runs `python -m WORDS`, with the fields of `Fault` that are given."""
+        request = {"words": words, **Fault(**fault)._asdict()}
+        print(json.dumps(request), file=self._server.stdin, flush=True)
+        return Ended(*json.loads(self._server.stdout.readline()))
+
+    def close(self) -> None:
+        """Ends the process they are forked from."""
+        self._server.stdin.close()
+        self._server.stdout.close()
+        self._server.wait()
+
+
+def serve() -> None:
+    """Forks a process per request and answers with the fields of `Ended`. In the forked ones it does not return."""
+    for line in iter(sys.stdin.readline, ""):
+        (said, output), (counted, changes) = os.pipe(), os.pipe()
+        child = os.fork()
+        if not child:
+            _become_command(json.loads(line), output, changes)
+        os.close(output)
+        os.close(changes)
+        with os.fdopen(said, "rb") as text, os.fdopen(counted, "rb") as count:
+            found = text.read().decode(), len(count.read())
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(json.dumps([code, *found]), flush=True)
+
+
+def _become_command(request: dict, output: int, changes: int) -> None:
+    """Turns this process into the command and leaves by SystemExit."""
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    os.close(output)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if request["file_limit"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"],) * 2)
+    if request["user"]:
+        os.seteuid(request["user"])
+    sys.addaudithook(_counter(request, changes))
+    module, *arguments = request["words"]
+    sys.argv = [module, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _counter(request: dict, changes: int):
+    """An audit hook that writes a byte to `changes` per change below the folder of --workdir, and kills where asked."""
+    place = next(word.partition("=")[2] for word in request["words"] if word.startswith("--workdir="))
+    count = 0
+
+    def hook(event: str, values: tuple) -> None:
+        nonlocal count
+        writes = event == "open" and isinstance(values[2], int) and values[2] & WRITING
+        if not (writes or event in CHANGES) or not _is_below(place, event, values):
+            return
+        count += 1
+        os.write(changes, b".")
+        if count == request["kill_at"]:
+            _send(request["signal"], request["delay"])
+
+    return hook
+
+
+def _is_below(place: str, event: str, values: tuple) -> bool:
+    """Whether an audited change is one in the folder; what names its folder by a descriptor is taken for one."""
+    by_descriptor = event in ("os.remove", "os.rmdir", "os.mkdir") and values[-1] not in (-1, None)
+    return by_descriptor or (isinstance(values[0], (str, os.PathLike)) and os.fspath(values[0]).startswith(place))
+
+
+def _send(number: int, delay: float) -> None:
+    if delay:
+        timer = threading.Timer(delay, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
+    else:
+        os.kill(os.getpid(), number)
+
+
+def outcome(workdir: Path) -> dict[str, object]:
+    """All a finished run leaves behind that must not depend on how often it was interrupted: file -> content."""
+    result = json.loads((workdir / "result.json").read_text())
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    files = sorted(path.name for path in workdir.iterdir())
+    return {
+        "files": files,
+        "checkpoints": sorted(path.name for path in (workdir / "checkpoints").iterdir()),
+        "result": {name: value for name, value in result.items() if name not in OF_ITS_OWN},
+        "metrics": [{n: value for n, value in line.items() if n != "tasks_per_second"} for line in lines],
+        **{name: (workdir / name).read_bytes() for name in ("config.json", "params.npz", "test_scores.npy")},
+    }
+
+
+if __name__ == "__main__":
+    import matplotlib.figure  # noqa: F401
+
+    import experiments.cli
+    import experiments.configs.sine
+    import experiments.run
+    import experiments.tables
+    import oplstm_jax.figures
+    import oplstm_jax.report
+    import oplstm_jax.trained  # noqa: F401
+
+    with contextlib.suppress(KeyboardInterrupt):
+        serve()

@@ -1,0 +1,131 @@
+"""Whatever kills a run, or fills its disk, resuming ends in the same parameters, metrics, scores and table."""
+
+import random
+import shutil
+import signal
+
+import pytest
+from faults import Commands, outcome
+
+from oplstm_jax.workdir import read_metrics
+
+# Six log points, three of them with a validation and a checkpoint.
+SIZES = "train_tasks=48,validate_every=16,log_every=8,validation_tasks=20,test_tasks=30,meta_batch=2"
+TRAIN = [
+    "experiments.train",
+    f"--config=experiments/configs/sine.py:pi_lstm,{SIZES}",
+    "--config.options.sizes=(8,8)",
+]
+TABLE = ["experiments.reproduce", "sine", "--learners=pi_lstm", "--shots=5", "--seeds=0", "--fraction=0.0007"]
+EARLY = 12  # changes on the disk before the first step
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory):
+    server = Commands(tmp_path_factory.mktemp("cache"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def whole(commands, tmp_path_factory):
+    """(number of changes on the disk, what it leaves behind) of a run that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    ended = commands(*TRAIN, f"--workdir={folder}")
+    assert ended.code == 0, ended.output
+    return ended.changes, outcome(folder)
+
+
+def survive(command, folder, changes, seed, lives):
+    """Kills a command up to `lives` times at random moments and lets it finish; returns the number of kills."""
+    moments, killed = random.Random(seed), 0
+    for _ in range(lives):
+        at = moments.randint(1, EARLY) if moments.random() < 0.1 else moments.randint(EARLY, changes - 5)
+        delay = moments.choice((0, 0, moments.uniform(0, 0.1)))
+        ended = command(f"--workdir={folder}", kill_at=at, delay=delay)
+        if ended.code == 0:
+            return killed
+        assert ended.code == -9 and "Traceback" not in ended.output, ended.output
+        killed += 1
+    ended = command(f"--workdir={folder}")
+    assert ended.code == 0, ended.output
+    return killed
+
+
+def trial(commands, whole, folder, seed, lives):
+    """Kills one run, lets it end and compares; returns the number of kills."""
+    kills = survive(lambda *words, **when: commands(*TRAIN, *words, **when), folder, whole[0], seed, lives)
+    assert outcome(folder) == whole[1], f"seed {seed}"
+    shutil.rmtree(folder)
+    return kills
+
+
+def refused(commands, folder, limit):
+    """A full disk, one that takes files of `limit` bytes only, and a read-only workdir are one line each."""
+    ended = commands(*TRAIN, f"--workdir={folder}", file_limit=limit)
+    (line,) = ended.output.splitlines()
+    assert ended.code == 2 and line.startswith("error: ") and str(folder) in line and "File too large" in line
+    before = read_metrics(folder)
+    ended = commands(*TRAIN, f"--workdir={folder}", user=65534)
+    assert (ended.code, ended.output) == (2, f"error: workdir {folder}: cannot be written: Permission denied\n")
+    assert read_metrics(folder) == before
+
+
+def test_a_run_to_which_everything_happens_ends_the_same(commands, whole, tmp_path):
+    refused(commands, tmp_path, 4_000)
+    ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=20, signal=signal.SIGINT)
+    assert ended.code == 130
+    assert ended.output.endswith("interrupted by SIGINT: saved; the same command goes on from here\n")
+    assert trial(commands, whole, tmp_path, seed=0, lives=2) > 0
+
+
+@pytest.mark.slow
+def test_runs_survive_two_hundred_kills(commands, whole, tmp_path):
+    kills, seed = 0, 1
+    while kills < 200:
+        kills += trial(commands, whole, tmp_path / "run", seed, lives=4)
+        seed += 1
+    print(f"{kills} kills survived in {seed - 1} runs")
+
+
+def table(folder):
+    return {name: (folder / name).read_bytes() for name in ("table.md", "table.json")}
+
+
+@pytest.mark.slow
+def test_a_table_killed_as_it_is_written_ends_the_same(commands, tmp_path):
+    """The last changes on the disk are those of results, tables and figures."""
+    whole = commands(*TABLE, f"--workdir={tmp_path / 'whole'}")
+    assert whole.code == 0, whole.output
+    kills = 0
+    for before_last in range(25):
+        folder = tmp_path / "killed"
+        kills += commands(*TABLE, f"--workdir={folder}", kill_at=whole.changes - before_last).code == -9
+        ended = commands(*TABLE, f"--workdir={folder}")
+        assert ended.code == 0, ended.output
+        assert table(folder) == table(tmp_path / "whole")
+        assert {path.name for path in folder.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+        shutil.rmtree(folder)
+    assert kills >= 20
+
+
+@pytest.mark.slow
+def test_signals_at_random_moments(commands, whole, tmp_path):
+    moments = random.Random(0)
+    for number in (signal.SIGINT, signal.SIGTERM) * 8:
+        ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=moments.randint(1, whole[0]), signal=number)
+        assert ended.code in (0, 128 + number) and "Traceback" not in ended.output, ended.output
+        ended = commands(*TRAIN, f"--workdir={tmp_path}")
+        assert ended.code == 0, ended.output
+        assert outcome(tmp_path)["params.npz"] == whole[1]["params.npz"]
+        assert outcome(tmp_path)["metrics"] == whole[1]["metrics"]
+        shutil.rmtree(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [300, 700, 1_500, 6_000, 8_000, 12_000])
+def test_disks_full_at_every_file(commands, whole, tmp_path, limit):
+    refused(commands, tmp_path, limit)
+    again = commands(*TRAIN, f"--workdir={tmp_path}")
+    assert again.code == 0, again.output
+    assert outcome(tmp_path) == whole[1]
