@@ -65,8 +65,9 @@ def check_numbers(config: Mapping[str, Any]) -> None:
     for name in NOT_NEGATIVE:
         if not _is_number(config[name], numbers.Integral) or not 0 <= config[name] < LARGEST:
             raise ValueError(f"{name} is {config[name]!r}: expected a whole number, 0 or more and below {LARGEST}")
-    if config["outer_clip"] is not None and not (_is_number(config["outer_clip"], numbers.Real) and config["outer_clip"] > 0):
-        raise ValueError(f"outer_clip is {config['outer_clip']!r}: expected None or a number above 0")
+    clip = config["outer_clip"]
+    if clip is not None and not (_is_number(clip, numbers.Real) and clip > 0):
+        raise ValueError(f"outer_clip is {clip!r}: expected None or a number above 0")
     if config["tasks_at_once"] is not None and not _is_number(config["tasks_at_once"], numbers.Integral):
         raise ValueError(f"tasks_at_once is {config['tasks_at_once']!r}: expected None or a whole number")
     for name in ("rotations", "skip_nonfinite"):
@@ -164,7 +165,8 @@ def _base(config: Mapping[str, Any], outputs: int) -> nn.Module | None:
     if config["base"] == "conv4":
         return Conv4(config["filters"], outputs, config["norm"])
     hidden = config["hidden"]
-    if not isinstance(hidden, (tuple, list)) or not hidden or not all(_is_number(w, numbers.Integral) and 0 < w < LARGEST for w in hidden):
+    is_list = isinstance(hidden, (tuple, list)) and len(hidden) > 0
+    if not is_list or not all(_is_number(width, numbers.Integral) and 0 < width < LARGEST for width in hidden):
         raise ValueError(f"hidden is {hidden}: expected one or more positive widths")
     hidden = tuple(hidden)
     return MLP(hidden, outputs, config["norm"], zero_hidden_biases=config["data"] == "sine")
