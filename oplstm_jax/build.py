@@ -67,8 +67,9 @@ def check_numbers(config: Mapping[str, Any]) -> None:
     for name in NOT_NEGATIVE:
         if not _is_number(config[name], numbers.Integral) or not 0 <= config[name] < LARGEST:
             raise ValueError(f"{name} is {config[name]!r}: expected a whole number, 0 or more and below {LARGEST}")
-    if config["outer_clip"] is not None and not (_is_number(config["outer_clip"], numbers.Real) and config["outer_clip"] > 0):
-        raise ValueError(f"outer_clip is {config['outer_clip']!r}: expected None or a number above 0")
+    clip = config["outer_clip"]
+    if clip is not None and not (_is_number(clip, numbers.Real) and clip > 0):
+        raise ValueError(f"outer_clip is {clip!r}: expected None or a number above 0")
     if config["tasks_at_once"] is not None and not _is_number(config["tasks_at_once"], numbers.Integral):
         raise ValueError(f"tasks_at_once is {config['tasks_at_once']!r}: expected None or a whole number")
     for name in ("rotations", "skip_nonfinite"):
