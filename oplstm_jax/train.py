@@ -79,7 +79,9 @@ def train(problem: Problem, settings: Settings, workdir: Workdir, probe: Probe |
     return Tested(params, scores, estimate(scores), best, validation, seconds, input_shape)
 
 
-def _run(problem: Problem, settings: Settings, workdir: Workdir, checkpoints: Checkpoints, chunk, saved, probe) -> float:
+def _run(
+    problem: Problem, settings: Settings, workdir: Workdir, checkpoints: Checkpoints, chunk, saved, probe
+) -> float:
     """The loop itself, from the saved state to the last step; returns the training seconds of this and earlier runs."""
     state, before = saved["state"], float(saved["seconds"])
     total, validate_every = settings.steps(settings.train_tasks), settings.steps(settings.validate_every)
