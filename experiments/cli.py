@@ -17,7 +17,7 @@ _words: list[str] = []  # arguments that are no flags, until somebody takes them
 
 
 def run(main: Callable[[], None], words: float = 0) -> None:
-    """Parses the flags, runs `main` and exits. `words`: how many arguments that are no flags `main` takes, inf for any."""
+    """Parses the flags, runs `main` and exits. `words`: how many arguments that are no flags it takes, inf for any."""
     _log_to_stderr()
     sys.unraisablehook = _report
     signal.signal(signal.SIGTERM, _stop)

@@ -86,8 +86,9 @@ def by_shots(
         axes[0].errorbar(shots, means, spread, ls=dash, lw=1.4, capsize=3, label=LABELS[learner], **style)
     for learner, points in theirs.items():
         colour, dash, marker = STYLES.get(learner, OTHER)
-        style = {"color": colour, "marker": marker, "ms": 7, "mfc": "none", "ls": "none"}
-        axes[0].plot(*zip(*[(shot, scale * mean) for shot, mean in points], strict=True), label="published (hollow)", **style)
+        hollow = {"color": colour, "marker": marker, "ms": 7, "mfc": "none", "ls": "none"}
+        points = [(shot, scale * mean) for shot, mean in points]
+        axes[0].plot(*zip(*points, strict=True), label="published (hollow)", **hollow)
     axes[0].set_xticks(sorted({shot for points in ours.values() for shot, _ in points}))
     name = "accuracy in %" if metric == "accuracy" else "mean squared error"
     axes[0].set(
