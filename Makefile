@@ -21,7 +21,7 @@ demo: env
 	@$(BIN)/python -m experiments.reproduce glyphs --seeds=0 --fraction=0.1 --workers=2 --workdir=$(WORKDIR)/glyphs
 
 test: env
-	@$(BIN)/python -m pytest -q -n 2
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 test-slow: env
 	@$(BIN)/python -m pytest -q -m slow
