@@ -1,4 +1,4 @@
-"""How every command behaves: one clear line and exit code 2 for bad input, 130 or 143 after a signal, never a traceback."""
+"""How every command behaves: bad input is one clear line and exit code 2, a signal 130 or 143, never a traceback."""
 
 import logging
 import sys
@@ -8,7 +8,6 @@ import jax
 from absl import app, flags
 
 from oplstm_jax.signals import Interrupted
-
 
 flags.DEFINE_string("compilation_cache", None, "Folder that keeps compiled programs for the next command.")
 
@@ -64,7 +63,7 @@ def required(name: str) -> str:
 def positional(what: str, choices: Iterable[str]) -> str:
     """The next argument that is no flag, one of `choices`. Raises ValueError with the choices."""
     word = _words.pop(0) if _words else None
-    if word not in choices:
+    if word is None or word not in choices:
         problem = f"unknown {what} {word!r}" if word else f"no {what} given"
         raise ValueError(f"{problem}: expected one of {', '.join(choices)}")
     return word
@@ -72,12 +71,13 @@ def positional(what: str, choices: Iterable[str]) -> str:
 
 def integers(name: str) -> list[int]:
     """The value of a list flag as integers, none below 0. Raises ValueError for anything else."""
+    words = flags.FLAGS[name].value or []
     try:
-        values = [int(word) for word in flags.FLAGS[name].value]
+        values = [int(word) for word in words]
     except ValueError:
         values = []
     if not values or min(values) < 0 or len(set(values)) < len(values):
-        raise ValueError(f"flag --{name} is {','.join(flags.FLAGS[name].value)!r}: expected different whole numbers: 0,1,2")
+        raise ValueError(f"flag --{name} is {','.join(words)!r}: expected different whole numbers: 0,1,2")
     return values
 
 

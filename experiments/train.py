@@ -42,8 +42,9 @@ def _join(text: str) -> None:
         return
     address, *counts = text.split(",")
     if len(counts) != 2 or not all(count.isdigit() for count in counts) or int(counts[1]) >= int(counts[0]):
-        raise ValueError(f"flag --distributed is {text!r}: expected auto or ADDRESS:PORT,PROCESSES,NUMBER: 10.0.0.1:1234,2,0")
-    jax.distributed.initialize(address, *map(int, counts))
+        form = "ADDRESS:PORT,PROCESSES,NUMBER: 10.0.0.1:1234,2,0"
+        raise ValueError(f"flag --distributed is {text!r}: expected auto or {form}")
+    jax.distributed.initialize(address, int(counts[0]), int(counts[1]))
 
 
 if __name__ == "__main__":

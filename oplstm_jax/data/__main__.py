@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from oplstm_jax.data.images import SPLITS
 from oplstm_jax.data.prepare import prepare
@@ -11,7 +12,7 @@ from oplstm_jax.data.sources import load
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\n")
 
 

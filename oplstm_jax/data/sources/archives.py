@@ -1,5 +1,6 @@
 """Reading files out of zip and tar archives in memory: no member is ever written to the disk, so none can escape."""
 
+import functools
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ def zip_files(path: Path) -> dict[str, File]:
     except (OSError, zipfile.BadZipFile, ValueError, EOFError) as error:
         raise ValueError(f"{path}: cannot read zip archive ({error}); expected a complete .zip file") from error
     members = [member for member in archive.infolist() if not member.is_dir()]
-    return {m.filename: File(f"{path}: {m.filename}", lambda m=m: _read_member(archive, m)) for m in members}
+    read = functools.partial(functools.partial, _read_member, archive)
+    return {member.filename: File(f"{path}: {member.filename}", read(member)) for member in members}
 
 
 def tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -29,8 +31,8 @@ def tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(path, "r:*") as archive:
             for member in archive:
-                if member.isreg() and member.size <= MAX_BYTES:
-                    yield member.name, archive.extractfile(member).read()
+                if member.isreg() and member.size <= MAX_BYTES and (file := archive.extractfile(member)):
+                    yield member.name, file.read()
             while archive.fileobj.read(1 << 20):  # to the end, where the compressed stream has its checksum
                 pass
     except ValueError:
