@@ -80,3 +80,13 @@ def test_import_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_import_is_quick():
+    """Beside JAX, Flax, Optax and Chex, which take most of a second, the library takes 0.05 s of a quiet core."""
+    code = (
+        "import time, jax, flax.linen, optax, chex; start = time.process_time(); import oplstm_jax;"
+        "print(time.process_time() - start)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert float(done.stdout) < 0.5
