@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable, Iterable
 
 import jax
-from absl import app, flags
+from absl import flags
 
+from experiments import help
 from oplstm_jax.signals import Interrupted
 
 flags.DEFINE_string("compilation_cache", None, "Folder that keeps compiled programs for the next command.")
@@ -17,13 +18,13 @@ _words: list[str] = []  # arguments that are no flags, until somebody takes them
 def run(main: Callable[[], None], words: int = 0) -> None:
     """Parses the flags, runs `main` and exits. `words`: how many arguments that are no flags `main` takes."""
     _log_to_stderr()
-    app.define_help_flags()
     try:
+        if help.wanted(sys.argv[1:]):
+            print(help.text(sys.modules["__main__"].__doc__ or "", sys.argv[1:]))
+            sys.exit(0)
         _words.extend(flags.FLAGS(sys.argv)[1:])
         if len(_words) > words:
             raise ValueError(f"unexpected argument {_words[words]!r}: options are written --name=value")
-    except SystemExit:
-        sys.exit(0)  # --help
     except Exception as error:  # configuration files run any code and absl raises many types
         _refuse(error)
     try:

@@ -75,7 +75,8 @@ def main() -> None:
     root = Path(cli.required("workdir"))
     if not runs_below(root) and not flags.FLAGS.follow:
         raise ValueError(f"workdir {root}: no metrics.jsonl there or below: expected the folder of one run or of many")
-    target, known = Path(flags.FLAGS.to) if flags.FLAGS.to else None, {}
+    target = Path(flags.FLAGS.to) if flags.FLAGS.to else None
+    known: dict[Path, Events] = {}
     try:
         while True:
             for run in runs_below(root):
