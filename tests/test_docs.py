@@ -14,8 +14,12 @@ EXAMPLES = {
     if (blocks := re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
 }
 
+# What these pages show is in the README and in a notebook too, which the default suite runs.
+SHOWN_ELSEWHERE = ("quickstart.md", "devices.md")
+PAGES = [pytest.param(p, marks=[pytest.mark.slow] if p in SHOWN_ELSEWHERE else []) for p in EXAMPLES]
 
-@pytest.mark.parametrize("page", EXAMPLES)
+
+@pytest.mark.parametrize("page", PAGES)
 def test_examples_of_a_page_run_in_order(page):
     names: dict = {"__name__": page}
     for number, block in enumerate(EXAMPLES[page]):
