@@ -1,4 +1,10 @@
-"""`python -m oplstm_jax.data prepare NAME [--from PATH]` and `python -m oplstm_jax.data show NAME-or-PATH`."""
+"""Prepares data sets, and shows what they hold.
+
+    python -m oplstm_jax.data prepare omniglot                          downloads, where that is possible
+    python -m oplstm_jax.data prepare miniimagenet --from FOLDER        files that were got by hand
+    python -m oplstm_jax.data prepare mine --from FOLDER --image-size 28 --channels 1 --invert
+    python -m oplstm_jax.data show glyphs --way 8 --episodes 2          counts, and a picture: glyphs.png
+"""
 
 import argparse
 import sys
@@ -46,23 +52,26 @@ def run_show(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m oplstm_jax.data", description=__doc__)
+    parser = _Parser(prog="python -m oplstm_jax.data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="prepare|show", parser_class=_Parser)
-    command = commands.add_parser("prepare", help="decode a data set once and keep it in the cache directory")
+    what = "decode a data set once and keep it in the cache directory"
+    command = commands.add_parser("prepare", help=what, description=what)
     command.add_argument("name", help="omniglot, cub, miniimagenet, or any name for images of your own")
     command.add_argument("--from", dest="source", help=".npz pack, folder, archive, or tfds[:DATA_DIR]; else download")
     command.set_defaults(run=run_prepare)
     command.add_argument("--image-size", type=_positive, help="pixels square (omniglot 28, others 84)")
-    command.add_argument("--channels", type=int, choices=(1, 3), default=3, help="of a folder of your own")
+    command.add_argument("--channels", type=int, choices=(1, 3), default=3, help="of a folder of your own (3)")
     command.add_argument("--invert", action="store_true", help="a folder of dark drawings on white: make ink bright")
     command.add_argument("--split-file", type=Path, help="csv with columns class,split for a folder of your own")
-    command = commands.add_parser("show", help="print counts and write a contact sheet of episodes")
+    what = "print counts and write a contact sheet of episodes"
+    command = commands.add_parser("show", help=what, description=what)
     command.add_argument("name", help="glyphs, a prepared name, an .npz pack or a folder")
-    command.add_argument("--image-size", type=_positive)
-    command.add_argument("--split", default="train", choices=(*SPLITS, "all"))
-    for name, default in (("way", 5), ("shot", 1), ("query", 10), ("episodes", 4)):
-        command.add_argument(f"--{name}", type=_positive, default=default)
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--image-size", type=_positive, help="pixels square, of a pack or folder")
+    command.add_argument("--split", default="train", choices=(*SPLITS, "all"), help="whose classes are drawn from (train)")
+    sizes = (("way", 5, "classes"), ("shot", 1, "support images of each"), ("query", 10, "query images of each"))
+    for name, default, of_what in (*sizes, ("episodes", 4, "tasks in the picture")):
+        command.add_argument(f"--{name}", type=_positive, default=default, help=f"{of_what} ({default})")
+    command.add_argument("--seed", type=int, default=0, help="of the episodes (0)")
     command.add_argument("--out", type=Path, help="the picture (NAME.png)")
     command.set_defaults(run=run_show)
     return parser

@@ -32,7 +32,7 @@ def coordinate_lstm(sizes: tuple[int, ...] = (5, 5, 1)) -> UpdateRule:
     The output is the hidden state of the last cell, in (-1, 1); `sizes` must end in 1.
     """
     if not sizes or sizes[-1] != 1 or min(sizes) < 1:
-        raise ValueError(f"lstm sizes {tuple(sizes)}: expected positive widths, the last of them 1, such as (5, 5, 1)")
+        raise ValueError(f"lstm sizes {tuple(sizes)}: expected positive widths of which the last is 1: (5, 5, 1)")
 
     def init(key, signals, units):
         return init_stack(key, signals, sizes)
@@ -53,7 +53,7 @@ def full_lstm(sizes: tuple[int, ...]) -> UpdateRule:
     `sizes` must end in the number of units, C.
     """
     if not sizes or min(sizes) < 1:
-        raise ValueError(f"lstm sizes {tuple(sizes)}: expected positive widths, the last of them the number of units")
+        raise ValueError(f"lstm sizes {tuple(sizes)}: expected positive widths, the number of units last")
 
     def init(key, signals, units):
         if sizes[-1] != units:
