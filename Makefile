@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.current
 WORKDIR ?= runs/demo
 
-.PHONY: env demo test test-slow clean
+.PHONY: env demo check lint types docs test test-slow clean
 
 env: $(STAMP)
 
@@ -20,6 +20,19 @@ demo: env
 	@$(BIN)/python -m experiments.reproduce sine --shots=10 --seeds=0 --fraction=0.1 --workers=2 --workdir=$(WORKDIR)/sine
 	@$(BIN)/python -m experiments.reproduce glyphs --seeds=0 --fraction=0.1 --workers=2 --workdir=$(WORKDIR)/glyphs
 
+# All that continuous integration does.
+check: lint types docs test
+
+lint: env
+	@$(BIN)/python -m ruff check -q .
+
+types: env
+	@$(BIN)/python -m mypy --no-error-summary
+
+# The documentation site, into site/; a warning fails it.
+docs: env
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 test: env
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
@@ -27,4 +40,4 @@ test-slow: env
 	@$(BIN)/python -m pytest -q -m slow
 
 clean:
-	rm -rf .venv build dist *.egg-info runs/demo
+	rm -rf .venv build dist site *.egg-info runs/demo

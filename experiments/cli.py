@@ -1,4 +1,4 @@
-"""How every command behaves: one clear line and exit code 2 for bad input, 130 or 143 after a signal, never a traceback."""
+"""How every command behaves: bad input is one clear line and exit code 2, a signal 130 or 143, never a traceback."""
 
 import logging
 import signal
@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Iterable
 
 import jax
-from absl import app, flags
+from absl import flags
 
+from experiments import help
 from oplstm_jax.signals import Interrupted
-
 
 flags.DEFINE_string("compilation_cache", None, "Folder that keeps compiled programs for the next command.")
 
@@ -21,13 +21,13 @@ def run(main: Callable[[], None], words: float = 0) -> None:
     _log_to_stderr()
     sys.unraisablehook = _report
     signal.signal(signal.SIGTERM, _stop)
-    app.define_help_flags()
     try:
+        if help.wanted(sys.argv[1:]):
+            print(help.text(sys.modules["__main__"].__doc__ or "", sys.argv[1:]))
+            sys.exit(0)
         _words.extend(flags.FLAGS(sys.argv)[1:])
         if len(_words) > words:
             raise ValueError(f"unexpected argument {_words[int(words)]!r}: options are written --name=value")
-    except SystemExit:
-        sys.exit(0)  # --help
     except Exception as error:  # configuration files run any code and absl raises many types
         _refuse(error)
     try:
@@ -69,7 +69,7 @@ def required(name: str) -> str:
 def positional(what: str, choices: Iterable[str]) -> str:
     """The next argument that is no flag, one of `choices`. Raises ValueError with the choices."""
     word = _words.pop(0) if _words else None
-    if word not in choices:
+    if word is None or word not in choices:
         problem = f"unknown {what} {word!r}" if word else f"no {what} given"
         raise ValueError(f"{problem}: expected one of {', '.join(choices)}")
     return word
@@ -84,12 +84,13 @@ def words(what: str) -> list[str]:
 
 def integers(name: str) -> list[int]:
     """The value of a list flag as integers, none below 0. Raises ValueError for anything else."""
+    words = flags.FLAGS[name].value or []
     try:
-        values = [int(word) for word in flags.FLAGS[name].value]
+        values = [int(word) for word in words]
     except ValueError:
         values = []
     if not values or min(values) < 0 or len(set(values)) < len(values):
-        raise ValueError(f"flag --{name} is {','.join(flags.FLAGS[name].value)!r}: expected different whole numbers: 0,1,2")
+        raise ValueError(f"flag --{name} is {','.join(words)!r}: expected different whole numbers: 0,1,2")
     return values
 
 

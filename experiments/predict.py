@@ -52,7 +52,8 @@ def main() -> None:
     print("\n".join(f"{row['image']:<{width}}  {100 * row['confidence']:5.1f} %  {row['class']}" for row in rows))
     out.mkdir(parents=True, exist_ok=True)
     origin = {name: result[name] for name in ("learner", "norm", "params_sha256")}
-    write_text(out / "predictions.json", json.dumps({**origin, "classes": classes, "predictions": rows}, indent=1) + "\n")
+    written = {**origin, "classes": classes, "predictions": rows}
+    write_text(out / "predictions.json", json.dumps(written, indent=1) + "\n")
     figures.predictions(out / "predictions.png", images, [f"{r['class']}\n{100 * r['confidence']:.0f} %" for r in rows])
     print(f"written: {out / 'predictions.json'} {out / 'predictions.png'}")
 

@@ -23,9 +23,8 @@ def waves(root: Path, cells: list[report.Cell]) -> None:
     amplitude, phase = jnp.array(4.0), jnp.array(0.8)
     truth = sine.wave(amplitude, phase, x)
     for cell in cells:
-        support_x = jax.random.uniform(
-            jax.random.key(SUPPORT_KEY), (cell.shot, 1), minval=sine.INPUTS[0], maxval=sine.INPUTS[1]
-        )
+        low, high = sine.INPUTS
+        support_x = jax.random.uniform(jax.random.key(SUPPORT_KEY), (cell.shot, 1), minval=low, maxval=high)
         support = Split(support_x, sine.wave(amplitude, phase, support_x))
         folder = next((f for f in cell.folders.values() if read_result(f) is not None), None)
         if folder is not None:

@@ -6,8 +6,8 @@
 The workdir ends up holding metrics.jsonl, checkpoints/, params.npz and result.json. An interrupted run goes on where
 it was when the same command is given again; a finished one prints its result. With --config.num_seeds=3 three runs are
 trained in one program, and the folders seed0, seed1, seed2 of the workdir each hold one.
-With --check JAX stops where a NaN arises or a random key is used twice, and shapes and dtypes of every task are asserted:
-slow, for finding what is wrong.
+With --check JAX stops where a NaN arises or a random key is used twice, and shapes and dtypes of every task are
+asserted: slow, for finding what is wrong.
 
 All devices that divide the meta-batch take part. With --distributed so do those of other processes, which are all given
 this command and see the same workdir: `--distributed=auto` on a TPU slice or under Slurm, else the address of the first
@@ -48,8 +48,9 @@ def _join(text: str) -> None:
         return
     address, *counts = text.split(",")
     if len(counts) != 2 or not all(count.isdigit() for count in counts) or int(counts[1]) >= int(counts[0]):
-        raise ValueError(f"flag --distributed is {text!r}: expected auto or ADDRESS:PORT,PROCESSES,NUMBER: 10.0.0.1:1234,2,0")
-    jax.distributed.initialize(address, *map(int, counts))
+        form = "ADDRESS:PORT,PROCESSES,NUMBER: 10.0.0.1:1234,2,0"
+        raise ValueError(f"flag --distributed is {text!r}: expected auto or {form}")
+    jax.distributed.initialize(address, int(counts[0]), int(counts[1]))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def checked(problem: Problem) -> Problem:
 
 
 def check_episode(episode: Episode) -> None:
-    """Raises ValueError unless support and query are x [M, ...], y [M, C] of float dtypes, with the same features and C."""
+    """Raises ValueError unless support and query are x [M, ...], y [M, C] of floats, with the same features and C."""
     support, query = episode
     with _as_value_error("episode"):
         for split in episode:

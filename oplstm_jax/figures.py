@@ -40,9 +40,8 @@ def learning_curves(
                 points = [(line["tasks"], line["validation_score"]) for line in lines if "validation_score" in line]
                 if points:
                     label = LABELS[learner] if number == 0 else None
-                    axis.plot(
-                        *zip(*points, strict=True), color=colour, ls=dash, lw=1.2, marker=marker, ms=2.5, label=label
-                    )
+                    style = {"color": colour, "ls": dash, "lw": 1.2, "marker": marker, "ms": 2.5}
+                    axis.plot(*zip(*points, strict=True), label=label, **style)
         axis.axhline(chance, color="grey", lw=0.8)
         axis.annotate("chance", (1, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7)
         axis.set(title=title, xlabel="training tasks", ylabel=f"validation {metric}")

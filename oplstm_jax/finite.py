@@ -1,4 +1,4 @@
-"""What happens when numbers stop being finite: a run says where and in which parameters, or skips and counts such steps."""
+"""When numbers stop being finite: a run says where and in which parameters, or skips and counts such steps."""
 
 import traceback
 from collections.abc import Callable

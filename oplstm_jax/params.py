@@ -1,4 +1,4 @@
-"""Parameters as plain files: one `.npz` whose arrays are named by their path in the tree, and a digest of their bytes."""
+"""Parameters as plain files: one `.npz`, its arrays named by their path in the tree, and a digest of their bytes."""
 
 import hashlib
 from pathlib import Path
@@ -28,7 +28,7 @@ def sha256(params: Params) -> str:
 def save(path: str | Path, params: Params) -> None:
     """Writes the parameters to `path` (an .npz), atomically: the file is there whole or not at all."""
     with atomic(path) as file:
-        np.savez(file, **named_arrays(params))
+        np.savez(file, allow_pickle=False, **named_arrays(params))
 
 
 def load(path: str | Path, like: Params) -> Params:
@@ -45,6 +45,5 @@ def load(path: str | Path, like: Params) -> Params:
     for name, (_, leaf) in zip(names, leaves, strict=True):
         if arrays[name].shape != leaf.shape:
             raise ValueError(f"{path}: array {name!r} has shape {arrays[name].shape}, expected {leaf.shape}")
-    return structure.unflatten(
-        [jnp.asarray(arrays[n], leaf.dtype) for n, (_, leaf) in zip(names, leaves, strict=True)]
-    )
+    found = [jnp.asarray(arrays[n], leaf.dtype) for n, (_, leaf) in zip(names, leaves, strict=True)]
+    return jax.tree_util.tree_unflatten(structure, found)

@@ -24,13 +24,15 @@ class Progress:
             return
         self._shown = now
         text = self._text(line, now)
-        print(f"\r{text:<100}" if terminal else text, end="\n" if finished or not terminal else "", file=sys.stderr, flush=True)
+        end = "\n" if finished or not terminal else ""
+        print(f"\r{text:<100}" if terminal else text, end=end, file=sys.stderr, flush=True)
 
     def _text(self, line: dict, now: float) -> str:
-        since, tasks = self._start
+        since, tasks = self._start or (now, line["tasks"])
         rate = (line["tasks"] - tasks) / (now - since) if now > since else line["tasks_per_second"]
         left = (self._total - line["tasks"]) / rate if rate else float("inf")
-        text = f"{self._label}{line['tasks']}/{self._total} tasks, {rate:.0f}/s, loss {line['loss']:.4g}, score {line['score']:.4g}"
+        text = f"{self._label}{line['tasks']}/{self._total} tasks, {rate:.0f}/s, loss {line['loss']:.4g}"
+        text += f", score {line['score']:.4g}"
         if "validation_score" in line:
             text += f", validation {line['validation_score']:.4g}"
         return f"{text}, {clock(left)} left"

@@ -32,7 +32,8 @@ def _both_shots(learners: dict[str, tuple[float, float, float, float]]) -> dict[
 
 
 # 5-way accuracy on natural images with Conv-4: (data trained on, data tested on) -> (learner, shot) -> value. Within a
-# data set with k queries per class at test, across data sets with 15. The plain LSTM on CUB is only said to be at chance.
+# data set with k queries per class at test, across data sets with 15. The plain LSTM on CUB is only said to be at
+# chance.
 NATURAL: dict[tuple[str, str], dict[tuple[str, int], Published]] = {
     ("mini", "mini"): _both_shots(
         {

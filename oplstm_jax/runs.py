@@ -1,4 +1,4 @@
-"""What runs that are trained together keep on the disk: a workdir and checkpoints each, all of them at the same step."""
+"""What runs that are trained together keep on the disk: a workdir and checkpoints each, all at the same step."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,7 @@ import numpy as np
 from oplstm_jax.checkpoint import Checkpoints
 from oplstm_jax.meta import MetaState
 from oplstm_jax.workdir import Workdir
+
 
 class Run(NamedTuple):
     """The files of one run."""
@@ -34,7 +35,7 @@ def opened(workdirs: Sequence[Workdir]) -> Iterator[list[Run]]:
 def restored(runs: Sequence[Run], fresh: Sequence[MetaState]) -> list[Saved]:
     """The newest state that all runs have saved, their fresh ones if there is none.
 
-    Where some have later ones too, those are dropped. Raises ValueError if there are checkpoints, but none that fits them all.
+    Where some have later ones too, those are dropped. Raises ValueError if there are checkpoints, but none fits all.
     """
     likes = [_tree(Saved(state, 0.0)) for state in fresh]
     found = [run.checkpoints.latest(like) for run, like in zip(runs, likes, strict=True)]

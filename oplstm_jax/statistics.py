@@ -12,7 +12,7 @@ class Estimate(NamedTuple):
 
     mean: float
     interval: float
-    count: int
+    count: int  # type: ignore[assignment]  # also a method of tuples
 
 
 class Comparison(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 from oplstm_jax import build, params
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.statistics import Estimate, estimate
-from oplstm_jax.types import Array, Episode, Learner, Params
+from oplstm_jax.types import Episode, Learner, Params
 from oplstm_jax.workdir import read_config, read_result
 
 
@@ -43,7 +43,7 @@ def load_trained(workdir: str | Path, episode: Episode, **changes: Any) -> Train
         raise ValueError(f"{changed['way']} classes, but {reason}") from error
 
 
-def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], Array]:
+def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], np.ndarray]:
     """Tests a finished run under changed conditions: (its result with the new score, scores of the tasks [n]).
 
     changes: fields of the configuration; `data` (and `image_size`) may name another set, whose test classes are then
@@ -59,7 +59,8 @@ def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], 
     problem, sample = build.build_problem(changed), build.build_sampler(changed, "test")
     shapes = jax.eval_shape(sample, jax.random.key(0))
     if trained_on and (found := list(shapes.support.x.shape[1:])) != trained_on["input_shape"]:
-        raise ValueError(f"{changed['data']}: inputs are {found}, but the run was trained on {trained_on['input_shape']}")
+        known = trained_on["input_shape"]
+        raise ValueError(f"{changed['data']}: inputs are {found}, but the run was trained on {known}")
     same = {name: config[name] for name in ("data", "image_size")}  # a learner may depend on what it was trained on
     learner, weights = load_trained(workdir, shapes, **{**changes, **same})[1:]
     evaluate = make_evaluate(learner, problem.score, settings.tasks_at_once)

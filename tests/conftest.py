@@ -1,4 +1,4 @@
-"""Strict settings for every test: typed keys never reused, no silent rank promotion, warnings are errors (pyproject)."""
+"""Strict settings for every test: no typed key is used twice, no silent rank promotion, warnings are errors."""
 
 import os
 from pathlib import Path

@@ -161,10 +161,6 @@ def outcome(workdir: Path) -> dict[str, object]:
 if __name__ == "__main__":
     import matplotlib.figure  # noqa: F401
 
-    import experiments.cli
-    import experiments.configs.sine
-    import experiments.run
-    import experiments.tables
     import oplstm_jax.figures
     import oplstm_jax.report
     import oplstm_jax.trained  # noqa: F401

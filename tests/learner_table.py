@@ -96,7 +96,7 @@ def _base(kind, norm):
     return MLP((8, 7), {"sine": 1, "same_classes": 4}.get(kind, 3), norm)
 
 
-# A bias right before a batch normalisation is subtracted again and has no gradient (OP-LSTM's rules read it before that).
+# A bias right before a batch normalisation is subtracted again and has no gradient (OP-LSTM's rules read it before).
 BATCH_BIASES = tuple(f"{prefix}dense_{layer}/bias" for prefix in ("features/", "") for layer in (0, 1))
 CONV_BIASES = tuple(f"{prefix}conv_{block}/bias" for prefix in ("features/", "") for block in range(2))
 CHAIN_BIASES = tuple(f"layers/{block}/conv/bias" for block in range(2))

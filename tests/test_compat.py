@@ -106,7 +106,8 @@ def _changed(tmp_path, name="changed.npz", meta=None, **arrays):
     with np.load(GOLDEN / "maml_sine_5shot_T5_second.npz") as file:
         content = dict(file)
     content |= arrays
-    content["meta"] = np.array(json.dumps({**json.loads(str(content["meta"])), "name": Path(name).stem, **(meta or {})}))
+    changed = {**json.loads(str(content["meta"])), "name": Path(name).stem, **(meta or {})}
+    content["meta"] = np.array(json.dumps(changed))
     np.savez(tmp_path / name, **{key: value for key, value in content.items() if value is not None})
     return str(tmp_path / name)
 

@@ -55,19 +55,27 @@ def test_configurations(name, data):
 @fuzz(300, 3000, st.one_of(st.text(max_size=20), st.text(string.ascii_lowercase + "_=,.()0123456789-", max_size=30)))
 def test_text_after_the_colon(text):
     for prefix in ("", "op_lstm,", "op_lstm,shot=", "op_lstm,hidden="):
-        value_error_or(lambda: sine.get_config(prefix + text))
+        value_error_or(lambda prefix=prefix: sine.get_config(prefix + text))
 
 
-OPTIONS = "sizes inputs gamma inner_lr clip second_order learning_rate optimiser classes full warp_start loss_scale adapt_biases"
+OPTIONS = (
+    "sizes inputs gamma inner_lr clip second_order learning_rate optimiser classes full warp_start loss_scale "
+    "adapt_biases"
+)
 BASES = st.one_of(
     st.none(),
-    st.builds(MLP, st.lists(st.integers(-1, 3), max_size=2).map(tuple), st.sampled_from([None, 0, 2, "x"]), st.text(max_size=1)),
+    st.builds(
+        MLP,
+        st.lists(st.integers(-1, 3), max_size=2).map(tuple),
+        st.sampled_from([None, 0, 2, "x"]),
+        st.text(max_size=1),
+    ),
     st.builds(MLP, st.just((3,)), st.just(2)),
     st.builds(Conv4, st.integers(-1, 2), st.sampled_from([None, 2])),
 )
 
 
-@fuzz(500, 5000, 
+@fuzz(500, 5000,
     st.one_of(st.sampled_from(sorted(FACTORIES)), ODD),
     BASES,
     ODD,

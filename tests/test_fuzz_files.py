@@ -76,7 +76,8 @@ def test_damaged_files(damaged, cases):
 
 
 def state(number):
-    return {"a": jnp.asarray(np.random.default_rng(number).normal(size=(30, 40)), jnp.float32), "step": jnp.asarray(number)}
+    values = np.random.default_rng(number).normal(size=(30, 40))
+    return {"a": jnp.asarray(values, jnp.float32), "step": jnp.asarray(number)}
 
 
 def harm(path, kind, draw):
@@ -97,7 +98,8 @@ def check_fallback(folder, expected):
     checkpoints = Checkpoints(folder)
     step, found = checkpoints.latest(expected[1])
     best = checkpoints.best_step()
-    jax.tree.map(np.testing.assert_array_equal, (found, checkpoints.restore_best(expected[1])), (expected[step], expected[best]))
+    restored = (found, checkpoints.restore_best(expected[1]))
+    jax.tree.map(np.testing.assert_array_equal, restored, (expected[step], expected[best]))
     checkpoints.close()
     assert (step, best) in ((3, 3), (2, 2))
     return step

@@ -46,7 +46,10 @@ def _softmax_error(targets, outputs):
 
 @pytest.mark.parametrize(
     ("rule", "loss", "step", "episode"),
-    [(_error, mean_squared_error, 0.5, waves(jax.random.key(3))), (_softmax_error, cross_entropy, 1.0, blobs(jax.random.key(3)))],
+    [
+        (_error, mean_squared_error, 0.5, waves(jax.random.key(3))),
+        (_softmax_error, cross_entropy, 1.0, blobs(jax.random.key(3))),
+    ],
     ids=["squared error", "cross entropy"],
 )
 def test_output_of_target_minus_prediction_is_a_gradient_step_on_the_last_layer(rule, loss, step, episode):

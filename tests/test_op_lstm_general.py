@@ -91,7 +91,10 @@ def test_every_layer_moves_and_can_learn_the_task():
     assert losses[60] < 0.1 * losses[0]
 
 
-@pytest.mark.parametrize(("change", "words"), [({"passes": -1}, "passes -1"), ({"frozen": 3}, "frozen is 3: expected 0 to 2")])
+BAD = [({"passes": -1}, "passes -1"), ({"frozen": 3}, "frozen is 3: expected 0 to 2")]
+
+
+@pytest.mark.parametrize(("change", "words"), BAD)
 def test_bad_input(change, words):
     with pytest.raises(ValueError, match=words):
         op_lstm_general(chain(MLP((6, 5), 3)), **{"passes": 2, **change})

@@ -1,4 +1,4 @@
-"""Nothing that is reported can lie: intervals cover, test classes stay unseen until the end, equal digests mean equal tasks."""
+"""Nothing reported can lie: intervals cover, test classes stay unseen to the end, equal digests mean equal tasks."""
 
 import json
 

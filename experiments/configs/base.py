@@ -2,9 +2,10 @@
 
 import ast
 import difflib
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict, config_dict
-
 
 # What every table of images should show: knowing nothing, a network trained on the support set alone, and a classifier
 # of all training classes whose last layer is trained anew. Passes are steps of Adam on the support set.
@@ -42,7 +43,7 @@ def base_config() -> ConfigDict:
     return config
 
 
-def configure(config: ConfigDict, argument: str, learners: dict[str, dict], options: dict[str, dict]) -> ConfigDict:
+def configure(config: ConfigDict, argument: str, learners: Mapping[str, Any], options: Mapping[str, Any]) -> ConfigDict:
     """Fills in one learner's settings and then the fields of "learner,field=value,...", and locks the result.
 
     Raises ValueError for a learner that has no settings here or a field that does not exist.

@@ -10,10 +10,18 @@ at 1 / 5 shots: op_lstm 84.3 / 91.8, maml 84.1 / 93.5, protonet 83.6 / 93.4, pi_
 
 from experiments.configs.base import FLOOR_OPTIONS, FLOORS, base_config, configure
 
-RAW = {"base": "none", "norm": "none"}
+PLAIN = {
+    "base": "none",
+    "norm": "none",
+    "learning_rate": 8.3333e-5,
+    "meta_batch": 12,
+    "passes": 3,
+    "train_tasks": 960_000,
+    "validate_every": 30_000,
+}
 LEARNERS = {
-    "lstm": {"learning_rate": 8.3333e-5, "meta_batch": 12, "passes": 3, "train_tasks": 960_000, "validate_every": 30_000, **RAW},
-    "pi_lstm": {"learning_rate": 8.3333e-5, "meta_batch": 12, "passes": 3, "train_tasks": 960_000, "validate_every": 30_000, **RAW},
+    "lstm": PLAIN,
+    "pi_lstm": PLAIN,
     "op_lstm": {"learning_rate": 2.5e-4, "meta_batch": 4, "passes": 1},
     "maml": {
         "learning_rate": 3.125e-5,

@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -111,7 +111,8 @@ def _loss(arrays: Arrays, meta: dict) -> Loss:
 
 
 def _split(arrays: Arrays, part: str) -> Split:
-    x, y = arrays[f"task/{part}_x"], arrays[f"task/{part}_y"]
+    x: Any = arrays[f"task/{part}_x"]
+    y: Any = arrays[f"task/{part}_y"]
     if np.issubdtype(y.dtype, np.integer):
         classes = int(max(arrays["task/support_y"].max(), arrays["task/query_y"].max())) + 1
         x, y = np.moveaxis(x, 1, -1), np.eye(classes)[y]

@@ -84,7 +84,7 @@ def _translate_lstm(meta: dict, arrays: Arrays, loss: Loss) -> Translation:
 
     def tree(a: Arrays) -> dict:
         cells = below(prefix, a)
-        params = {"lstm": stack(cells), "readout": linear(cells, "output")}
+        params: dict[str, Any] = {"lstm": stack(cells), "readout": linear(cells, "output")}
         if base is None:
             return params
         units, first = params["readout"]["bias"].size, params["lstm"][0]
@@ -100,9 +100,9 @@ def _translate_op_lstm(meta: dict, arrays: Arrays, loss: Loss) -> Translation:
     base = network(meta["base"], arrays)
     if not isinstance(base.net, MLP):
         raise Unsupported(f"op_lstm on base {meta['base']!r}")
-    rules = (coordinate_lstm(sizes(below(f"{name}_lstm.", arrays))) for name in ("output", "body"))
+    output, hidden = (coordinate_lstm(sizes(below(f"{name}_lstm.", arrays))) for name in ("output", "body"))
     predictions, biases = meta["backprop_through_predictions"], bool(meta.get("update_bias"))
-    learner = op_lstm(base.net, meta["T"], *rules, meta["gamma"], predictions, biases)
+    learner = op_lstm(base.net, meta["T"], output, hidden, meta["gamma"], predictions, biases)
 
     def tree(a: Arrays) -> dict:
         params = {
@@ -159,8 +159,9 @@ def _translate_warp_maml(meta: dict, arrays: Arrays, loss: Loss) -> Translation:
 
     def tree(a: Arrays) -> dict:
         kernels = {f"warp_{i}": torch_kernel(a[f"transform.{2 * i - 2}"]) for i in range(1, net.blocks)}
-        warps = {name: {"kernel": k, "bias": a[f"transform.{2 * i + 1}"]} for i, (name, k) in enumerate(kernels.items())}
-        return {**base.tree(a), **warps}
+        biases = [a[f"transform.{2 * i + 1}"] for i in range(len(kernels))]
+        pairs = zip(kernels.items(), biases, strict=True)
+        return {**base.tree(a), **{name: {"kernel": kernel, "bias": bias} for (name, kernel), bias in pairs}}
 
     return Translation(learner, tree)
 

@@ -5,7 +5,7 @@ features leave a convolutional network in the order (C, H, W) there and (H, W, C
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import numpy as np
@@ -146,14 +146,15 @@ def channels_last(weight: np.ndarray, maps: int | None, features: int | None = N
 
 def stack(arrays: Arrays) -> tuple[CellParams, ...]:
     """LSTM cells in order, from one of several layers (`lstm.*_l0`, ..) or a list of cells (`lstms.0.*_l0`, ..)."""
-    cells = []
+    cells: list[CellParams] = []
     while True:
         number = len(cells)
         listed, stacked = f"lstms.{number}.{{}}_l0", f"lstm.{{}}_l{number}"
         name = listed if listed.format("weight_ih") in arrays else stacked
         if name.format("weight_ih") not in arrays:
             return tuple(cells)
-        cells.append(CellParams(*(arrays[name.format(w)] for w in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))))
+        parts: Any = (arrays[name.format(w)] for w in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        cells.append(CellParams(*parts))
 
 
 def sizes(arrays: Arrays) -> tuple[int, ...]:

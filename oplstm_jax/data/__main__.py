@@ -1,14 +1,17 @@
-"""Prepares image sets, shows them, and packs parts of them for other machines.
+"""Prepares data sets, shows what they hold, and packs parts of them for other machines.
 
-    python -m oplstm_jax.data prepare NAME [--from PATH]
-    python -m oplstm_jax.data show NAME-or-PATH
-    python -m oplstm_jax.data pack NAME-or-PATH FILE.npz [--per-split 64 16 20] [--classes PATTERN ...]
+    python -m oplstm_jax.data prepare omniglot                          downloads, where that is possible
+    python -m oplstm_jax.data prepare miniimagenet --from FOLDER        files that were got by hand
+    python -m oplstm_jax.data prepare mine --from FOLDER --image-size 28 --channels 1 --invert
+    python -m oplstm_jax.data show glyphs --way 8 --episodes 2          counts, and a picture: glyphs.png
+    python -m oplstm_jax.data pack tiny part.npz --per-split 64 16 20   some classes of a set
 """
 
 import argparse
 import glob
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -20,7 +23,7 @@ from oplstm_jax.data.sources import load
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\n")
 
 
@@ -72,29 +75,34 @@ def run_pack(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m oplstm_jax.data", description=__doc__)
+    style = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(prog="python -m oplstm_jax.data", description=__doc__, formatter_class=style)
     commands = parser.add_subparsers(required=True, metavar="prepare|show|pack", parser_class=_Parser)
-    command = commands.add_parser("prepare", help="decode a data set once and keep it in the cache directory")
+    what = "decode a data set once and keep it in the cache directory"
+    command = commands.add_parser("prepare", help=what, description=what)
     command.add_argument("name", help="omniglot, cub, miniimagenet, or any name for images of your own")
     command.add_argument("--from", dest="source", help=".npz pack, folder, archive, or tfds[:DATA_DIR]; else download")
     command.set_defaults(run=run_prepare)
     command.add_argument("--image-size", type=_positive, help="pixels square (omniglot 28, others 84)")
-    command.add_argument("--channels", type=int, choices=(1, 3), default=3, help="of a folder of your own")
+    command.add_argument("--channels", type=int, choices=(1, 3), default=3, help="of a folder of your own (3)")
     command.add_argument("--invert", action="store_true", help="a folder of dark drawings on white: make ink bright")
     command.add_argument("--split-file", type=Path, help="csv with columns class,split for a folder of your own")
-    command = commands.add_parser("show", help="print counts and write a contact sheet of episodes")
+    what = "print counts and write a contact sheet of episodes"
+    command = commands.add_parser("show", help=what, description=what)
     command.add_argument("name", help="glyphs, a prepared name, an .npz pack or a folder")
-    command.add_argument("--image-size", type=_positive)
-    command.add_argument("--split", default="train", choices=(*SPLITS, "all"))
-    for name, default in (("way", 5), ("shot", 1), ("query", 10), ("episodes", 4)):
-        command.add_argument(f"--{name}", type=_positive, default=default)
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--image-size", type=_positive, help="pixels square, of a pack or folder")
+    command.add_argument("--split", default="train", choices=(*SPLITS, "all"), help="whose classes are drawn (train)")
+    sizes = (("way", 5, "classes"), ("shot", 1, "support images of each"), ("query", 10, "query images of each"))
+    for name, default, of_what in (*sizes, ("episodes", 4, "tasks in the picture")):
+        command.add_argument(f"--{name}", type=_positive, default=default, help=f"{of_what} ({default})")
+    command.add_argument("--seed", type=int, default=0, help="of the episodes (0)")
     command.add_argument("--out", type=Path, help="the picture (NAME.png)")
     command.set_defaults(run=run_show)
-    command = commands.add_parser("pack", help="write some classes of a data set as an .npz pack")
+    what = "write some classes of a data set as an .npz pack"
+    command = commands.add_parser("pack", help=what, description=what)
     command.add_argument("name", help="a prepared name, an .npz pack or a folder")
     command.add_argument("file", type=Path, help="the pack")
-    command.add_argument("--image-size", type=_positive)
+    command.add_argument("--image-size", type=_positive, help="pixels square, of a pack or folder")
     command.add_argument("--classes", nargs="+", metavar="PATTERN", help='names or shell patterns, such as "Latin/*"')
     numbers = [name.upper() for name in SPLITS]
     command.add_argument("--per-split", nargs=3, type=_positive, metavar=tuple(numbers), help="only the first so many")

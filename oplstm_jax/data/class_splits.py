@@ -42,7 +42,7 @@ def read_file(path: str | Path) -> dict[str, str]:
 def drawn(class_names: Sequence[str], seed: int, fractions: Sequence[float] = FRACTIONS) -> dict[str, str]:
     """A random class split by `seed`: `fractions` of the classes train, validate and test (rounded; the rest train)."""
     names = np.random.default_rng(seed).permutation(sorted(class_names)).tolist()
-    validation, test = (int(round(fraction * len(names))) for fraction in fractions[1:])
+    validation, test = (round(fraction * len(names)) for fraction in fractions[1:])
     sides = ["validation"] * validation + ["test"] * test
     return dict(zip(names, sides + ["train"] * (len(names) - len(sides)), strict=True))
 

@@ -47,8 +47,10 @@ def make_sampler(
             f"expected shot + query of at most {smallest}"
         )
     _check_augment(augment, pool.images.shape)
-    sizes, options = {"way": way, "shot": shot, "query": query}, {"rotations": rotations, "augment": augment}
-    return jax.tree_util.Partial(functools.partial(_sample, **sizes, **options, all_classes=all_classes), pool)
+    sample = functools.partial(
+        _sample, way=way, shot=shot, query=query, rotations=rotations, augment=augment, all_classes=all_classes
+    )
+    return jax.tree_util.Partial(sample, pool)
 
 
 def sample_episode(

@@ -103,7 +103,7 @@ def image_set(
 
 def image_digests(images: np.ndarray) -> list[bytes]:
     """SHA-256 of the pixels of every image."""
-    return [hashlib.sha256(np.ascontiguousarray(image)).digest() for image in images]
+    return [hashlib.sha256(np.ascontiguousarray(image).data).digest() for image in images]
 
 
 def shared_pair(digests: Sequence[bytes], counts: np.ndarray, class_split: np.ndarray) -> tuple[int, int] | None:

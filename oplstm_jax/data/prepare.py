@@ -1,6 +1,7 @@
 """Preparing a data set: find its files (or download them), decode once, and keep the result under its name."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from oplstm_jax.data import cache
@@ -52,6 +53,7 @@ def _read(name: str, source: str, size: int | None) -> ImageSet:
         raise ValueError(f"{source}: no such file or folder")
     if path.suffix == ".npz":
         return load_pack(path, size, allow_shared=name in IMAGE_SIZES)
+    readers: dict[str, Callable[..., ImageSet]]
     readers = {"omniglot": omniglot.load_omniglot, "cub": cub.load_cub, "miniimagenet": miniimagenet.load_miniimagenet}
     if name not in readers:
         raise ValueError(f"{source}: expected an .npz pack or a folder of class folders")
@@ -59,6 +61,7 @@ def _read(name: str, source: str, size: int | None) -> ImageSet:
 
 
 def _read_tfds(name: str, data_dir: str | None, size: int | None) -> ImageSet:
+    readers: dict[str, Callable[..., ImageSet]]
     readers = {"omniglot": omniglot.load_omniglot_tfds, "cub": cub.load_cub_tfds}
     if name not in readers:
         raise ValueError(f"TFDS is a source for {' and '.join(readers)}, not for {name!r}")

@@ -54,7 +54,9 @@ def _make_pi_lstm(base, loss, passes, sizes, average_cells=False, first_pass_tar
     return pi_lstm(features, tuple(sizes), passes, average_cells, first_pass_targets)
 
 
-def _make_op_lstm(base, loss, passes, sizes=(5, 5, 1), gamma=0.025, backprop_through_predictions=True, adapt_biases=False):
+def _make_op_lstm(
+    base, loss, passes, sizes=(5, 5, 1), gamma=0.025, backprop_through_predictions=True, adapt_biases=False
+):
     if not isinstance(_needed(base, "op_lstm"), MLP):
         raise ValueError("op_lstm learns fully connected networks: use op_lstm_head on the features of other networks")
     rules = coordinate_lstm(tuple(sizes)), coordinate_lstm(tuple(sizes))
@@ -77,14 +79,16 @@ def _make_maml(base, loss, passes, inner_lr, second_order=True, clip=None):
 
 def _make_sap(base, loss, passes, inner_lr, clip=10.0, transforms=TRANSFORMS):
     base = _conv4(base, "sap")
-    return sap(SapConv4(base.filters, base.outputs, base.norm, base.blocks, tuple(transforms)), loss, passes, inner_lr, clip)
+    net = SapConv4(base.filters, base.outputs, base.norm, base.blocks, tuple(transforms))
+    return sap(net, loss, passes, inner_lr, clip)
 
 
 def _make_warp_maml(base, loss, passes, inner_lr, clip=None, warp_start="identity"):
     base = _conv4(base, "warp_maml")
     if warp_start not in WARP_STARTS:
         raise ValueError(f"unknown warp_start {warp_start!r}: expected one of {', '.join(WARP_STARTS)}")
-    return warp_maml(WarpConv4(base.filters, base.outputs, base.norm, base.blocks, warp_start), loss, passes, inner_lr, clip)
+    net = WarpConv4(base.filters, base.outputs, base.norm, base.blocks, warp_start)
+    return warp_maml(net, loss, passes, inner_lr, clip)
 
 
 def _make_protonet(base, loss, passes, loss_scale=True):

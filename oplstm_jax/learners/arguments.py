@@ -109,14 +109,15 @@ def check_split(split: Split, what: str) -> None:
     _check_floats(x, f"{what} x", 1)
     _check_floats(y, f"{what} y", 2)
     if y.ndim != 2 or x.shape[0] != y.shape[0] or 0 in (*x.shape, *y.shape):
-        raise ValueError(f"{what} x is {list(x.shape)} and y {list(y.shape)}: expected x [M, ...] and y [M, C], M above 0")
+        raise ValueError(f"{what} x is {list(x.shape)} and y {list(y.shape)}: expected x [M, ...] and y [M, C], M > 0")
 
 
 def check_network(network: nn.Module) -> None:
     """Raises ValueError for a base-learner of this library with impossible sizes or an unknown normalisation mode."""
     if not type(network).__module__.startswith("oplstm_jax."):
         return
-    fields = {name: getattr(network, name) for name in type(network).__dataclass_fields__ if name not in ("parent", "name")}
+    names = [name for name in type(network).__dataclass_fields__ if name not in ("parent", "name")]
+    fields = {name: getattr(network, name) for name in names}
     sizes = {name: fields[name] for name in ("filters", "blocks", "outputs") if fields.get(name) is not None}
     for name, size in sizes.items():
         check_whole(name, size, smallest=1)

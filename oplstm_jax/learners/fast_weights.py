@@ -1,9 +1,11 @@
 """Fast weights of a fully connected network: meta-learned kernels changed by sums of outer products.
 
-Either the outer products are added to the kernels, or only their factors are kept: R = T M rows per layer after T passes.
-Factors leave the kernels shared by all tasks, which makes the query set of a whole meta-batch one matrix product.
+Either the outer products are added to the kernels, or only their factors are kept: R = T M rows per layer after T
+passes. Factors leave the kernels shared by all tasks, which makes the query set of a whole meta-batch one matrix
+product.
 """
 
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -24,7 +26,7 @@ class FastWeights(NamedTuple):
 
 def prefer_factors(widths: tuple[int, ...], rows: int) -> bool:
     """Whether `rows` factors per layer are smaller than the kernels of layers with widths (D_0, D_1, ..)."""
-    pairs = list(zip(widths, widths[1:], strict=False))
+    pairs = list(itertools.pairwise(widths))
     return rows * sum(a + b for a, b in pairs) < sum(a * b for a, b in pairs)
 
 
@@ -34,7 +36,8 @@ def start(weights: Params, layers: tuple[str, ...], rows: int) -> FastWeights:
         return FastWeights(dict(weights), {})
 
     def room(kernel: Array) -> dict[str, Array]:
-        return {side: jnp.zeros((rows, width), kernel.dtype) for side, width in zip(("inputs", "outputs"), kernel.shape)}
+        widths = zip(("inputs", "outputs"), kernel.shape, strict=True)
+        return {side: jnp.zeros((rows, width), kernel.dtype) for side, width in widths}
 
     return FastWeights(dict(weights), {layer: room(weights[layer]["kernel"]) for layer in layers})
 

@@ -23,9 +23,9 @@ def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs
 
     features: network whose output the LSTM reads, trained jointly; None reads the flattened inputs.
     sizes: hidden units of the stacked cells. passes: T.
-    inputs: what is read beside x_i. `target`: y_i. `prev_target`: y_{i-1}, zeros first, and each pass ends with one more
-        step on x_1 and y_M. `prev_target_pred`: also the previous step's prediction. `prev_target_pred_error`: also its
-        mean squared error.
+    inputs: what is read beside x_i. `target`: y_i. `prev_target`: y_{i-1}, zeros first, and each pass ends with one
+        more step on x_1 and y_M. `prev_target_pred`: also the previous step's prediction. `prev_target_pred_error`:
+        also its mean squared error.
 
     params: lstm, readout {kernel [H, C], bias [C]} and, with a network, features.
     info per pass: outputs [T, steps, C], the read-out after each step.

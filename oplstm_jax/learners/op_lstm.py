@@ -53,6 +53,7 @@ def op_lstm(
         raise ValueError(f"passes {passes}: expected 0 or more")
     if base.outputs is None:
         raise ValueError("op_lstm needs a base-learner with an output layer: set MLP(outputs=C)")
+    outputs = base.outputs
     layers = (*(f"dense_{layer}" for layer in range(len(base.hidden))), "out")
     kinds = ("hidden_rule",) * len(base.hidden) + ("output_rule",)
     rules = {"hidden_rule": hidden_rule, "output_rule": output_rule}
@@ -62,7 +63,7 @@ def op_lstm(
         keys = jax.random.split(key, 3)
         params = {
             "base": base.init(keys[0], episode.support.x)["params"],
-            "output_rule": output_rule.init(keys[1], 2, base.outputs),
+            "output_rule": output_rule.init(keys[1], 2, outputs),
             "hidden_rule": hidden_rule.init(keys[2], 2, 0),
         }
         if gamma is not None:
@@ -71,7 +72,7 @@ def op_lstm(
 
     def adapt(params, support: Split, *, key=None):
         x = support.x.reshape(support.x.shape[0], -1)
-        examples, widths = x.shape[0], (x.shape[1], *base.hidden, base.outputs)
+        examples, widths = x.shape[0], (x.shape[1], *base.hidden, outputs)
         smaller = fast_weights.prefer_factors(widths, passes * examples)
         factored = passes > 0 and (smaller if low_rank is None else low_rank)
         norm = params["gamma"][0] if gamma is not None else None
@@ -102,7 +103,7 @@ def op_lstm(
         return {"net": fast, "stats": fast_weights.support_stats(base, fast, x)}, info
 
     def emit(params, fast, states, targets, zs) -> list[Emitted]:
-        """Runs the rules from the output layer down with this pass's weights; zs ends with the predictions (SPEC §3)."""
+        """Runs the rules from the output layer down with this pass's weights; zs ends with the predictions."""
         emitted, message = [], targets
         for layer in reversed(range(len(layers))):
             is_output, kind, seen = layer == len(layers) - 1, kinds[layer], constant(zs[layer])
@@ -131,7 +132,7 @@ class Emitted(NamedTuple):
 
 
 def _unit_scale(base: MLP, weights: Params, layer: int, z: Array) -> Array:
-    """g_l / s_l [1, D] of a batch-normalised hidden layer with linear outputs z [M, D] (s: a sum, not a mean); else 1."""
+    """g_l / s_l [1, D] of a batch-normalised hidden layer with linear outputs z [M, D] (s sums, no mean); else 1."""
     if base.norm not in BATCH_MODES:
         return jnp.ones((1, 1), z.dtype)
     spread = jnp.sqrt(jnp.sum(jnp.square(z - jnp.mean(z, 0, keepdims=True)), 0, keepdims=True) + 1e-7)

@@ -58,8 +58,9 @@ def op_lstm_general(
             variables = layer.init(own, x)
             params.append(variables.get("params", {}))
             x = layer.apply(variables, x)
-        rules = {"output_rule": output_rule.init(keys[0], 2, x.shape[-1]), "hidden_rule": hidden_rule.init(keys[1], 2, 0)}
-        return {"layers": params, **rules, **({} if gamma is None else {"gamma": jnp.full((1,), gamma, jnp.float32)})}
+        outputs, hidden = output_rule.init(keys[0], 2, x.shape[-1]), hidden_rule.init(keys[1], 2, 0)
+        norm = {} if gamma is None else {"gamma": jnp.full((1,), gamma, jnp.float32)}
+        return {"layers": params, "output_rule": outputs, "hidden_rule": hidden, **norm}
 
     def rule_of(number: int, params: Params) -> tuple[UpdateRule, Any]:
         return (output_rule, params["output_rule"]) if number == last else (hidden_rule, params["hidden_rule"])

@@ -89,7 +89,7 @@ def op_lstm_head(
             return (kernel + update, bias, state), {"update": update, "outputs": outputs}
 
         bias = jnp.broadcast_to(params["bias"][None], (1, y.shape[1]))
-        start = (params["kernel"], bias, rule.start(params["rule"], *y.shape, passes))
+        start = (params["kernel"], bias, rule.start(params["rule"], y.shape[0], y.shape[1], passes))
         (kernel, bias, _), info = run_passes(one_pass, start, passes)
         return {"kernel": kernel, "bias": bias, "stats": stats}, info
 

@@ -16,8 +16,8 @@ from oplstm_jax.types import Array, Params
 
 class UpdateRule(NamedTuple):
     """init:  (key, number of signals F, units D) -> params of the rule
-    start: (params, examples M, units D, passes T) -> state before the first pass; unless there is exactly one pass, it has the
-           structure and shapes that `step` returns
+    start: (params, examples M, units D, passes T) -> state before the first pass; unless there is exactly one pass, it
+           has the structure and shapes that `step` returns
     step:  (params, state, signals [F, M, D]) -> (state, outputs [M, D])
     """
 
@@ -32,7 +32,7 @@ def coordinate_lstm(sizes: tuple[int, ...] = (5, 5, 1)) -> UpdateRule:
     The output is the hidden state of the last cell, in (-1, 1); `sizes` must end in 1.
     """
     if not sizes or sizes[-1] != 1 or min(sizes) < 1:
-        raise ValueError(f"lstm sizes {tuple(sizes)}: expected positive widths of which the last is 1, such as (5, 5, 1)")
+        raise ValueError(f"lstm sizes {tuple(sizes)}: expected positive widths of which the last is 1: (5, 5, 1)")
 
     def init(key, signals, units):
         return init_stack(key, signals, sizes)
@@ -53,7 +53,7 @@ def full_lstm(sizes: tuple[int, ...]) -> UpdateRule:
     `sizes` must end in the number of units, C.
     """
     if not sizes or min(sizes) < 1:
-        raise ValueError(f"lstm sizes {tuple(sizes)}: expected positive widths of which the last is the number of units")
+        raise ValueError(f"lstm sizes {tuple(sizes)}: expected positive widths, the number of units last")
 
     def init(key, signals, units):
         if sizes[-1] != units:

@@ -93,4 +93,5 @@ def apply_support(
 
 def apply_query(net: nn.Module, params: Params, stats: Stats, x: Array, factors: Params | None = None) -> Array:
     """Applies `net` to query inputs x [Q, ...], normalising as the mode of its `Norm` layers says."""
-    return net.apply({"params": params, "factors": factors or {}, **stats}, x)
+    outputs: Any = net.apply({"params": params, "factors": factors or {}, **stats}, x)
+    return outputs

@@ -1,5 +1,6 @@
 """Reading files out of zip and tar archives in memory: no member is ever written to the disk, so none can escape."""
 
+import functools
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ def zip_files(path: Path) -> dict[str, File]:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: cannot read zip archive ({reason}); expected a complete .zip file") from error
     members = [member for member in archive.infolist() if not member.is_dir()]
-    return {m.filename: File(f"{path}: {m.filename}", lambda m=m: _read_member(archive, m)) for m in members}
+    read = functools.partial(functools.partial, _read_member, archive)
+    return {member.filename: File(f"{path}: {member.filename}", read(member)) for member in members}
 
 
 def tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -30,15 +32,15 @@ def tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(path, "r:*") as archive:
             for member in archive:
-                if member.isreg() and member.size <= MAX_BYTES:
-                    yield member.name, archive.extractfile(member).read()
+                if member.isreg() and member.size <= MAX_BYTES and (file := archive.extractfile(member)):
+                    yield member.name, file.read()
             while archive.fileobj.read(1 << 20):  # to the end, where the compressed stream has its checksum
                 pass
     except ValueError:
         raise
     except Exception as error:  # damaged compressed streams raise nearly anything
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: cannot read tar archive ({reason}); expected a complete .tgz or .tar file") from error
+        raise ValueError(f"{path}: cannot read tar archive ({reason}); expected a whole .tgz or .tar file") from error
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

@@ -43,7 +43,7 @@ def build_set(
     with ThreadPoolExecutor() as pool:
         for start in progress(range(0, len(flat), BATCH), f"decoding {name}, {BATCH} images at a time"):
             batch = [(file.read(), file.source) for file in flat[start : start + BATCH]]
-            for i, image in enumerate(pool.map(lambda item: decode(*item, *form), batch)):
+            for i, image in enumerate(pool.map(lambda item: decode(item[0], item[1], *form), batch)):
                 images[start + i] = image
     counts = [len(members) for members in files.values()]
     return image_set(name, images, counts, list(files), class_split, allow_shared)

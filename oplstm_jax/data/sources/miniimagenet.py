@@ -42,14 +42,14 @@ def load_miniimagenet(path: str | Path, image_size: int = 84) -> ImageSet:
 
 def _listed_files(path: Path) -> tuple[dict[str, list[File]], dict[str, str]]:
     """Class -> files and class -> split by Ravi's csvs; without csvs by the WordNet id each file name begins with."""
+    files: dict[str, list[File]] = {}
+    split: dict[str, str] = {}
     if not (path / CSVS["train"]).is_file():
-        files: dict[str, list[File]] = {}
         for image in image_paths(path / "images"):
             files.setdefault(image.name[:9], []).append(path_file(image))
         if not files:
             raise ValueError(f"{path / 'images'}: no images; expected files such as n0153282900000005.jpg")
         return dict(sorted(files.items())), {}
-    files, split = {}, {}
     for side, name in CSVS.items():
         for filename, label in _csv_rows(path / name):
             if split.setdefault(label, side) != side:
@@ -70,8 +70,8 @@ def _from_pickles(paths: list[Path], folder: Path, image_size: int) -> ImageSet:
     """One pickle per split: image_data with class_dict (class -> rows), or data with labels."""
     sides = {side: [p for p in paths if _side(p.name) == side] for side in SPLITS}
     if any(len(found) > 1 for found in sides.values()) or not any(sides.values()):
-        found = ", ".join(path.name for path in paths)
-        raise ValueError(f"{folder}: found the pickles {found}; expected one each for train, val and test")
+        listed = ", ".join(path.name for path in paths)
+        raise ValueError(f"{folder}: found the pickles {listed}; expected one each for train, val and test")
     images, counts, names, split = [], [], [], []
     for index, (side, found) in enumerate(sides.items()):
         for path in found:

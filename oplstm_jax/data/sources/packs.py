@@ -6,6 +6,7 @@ encoded file jpeg[offsets[i]:offsets[i+1]]), or as `packed` bits with `shape`; `
 `class_vinyals_split` (0, 1, 2 or names). Objects are never unpickled.
 """
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -90,11 +91,11 @@ def _images(arrays: Arrays, path: Path, size: int | None, channels: int) -> np.n
     bounds = np.concatenate([[0], ends, [data.size]]) if ends.dtype.kind in "iu" and ends.ndim == 1 else None
     if data.dtype != np.uint8 or data.ndim != 1 or bounds is None or len(ends) < 2 or (np.diff(bounds) < 0).any():
         raise ValueError(f"{path}: jpeg and offsets do not fit; expected uint8 [bytes] and rising positions in it")
-    images = [
+    decoded = [
         decode(data[start:end].tobytes(), f"{path}: image {i}", size, channels)
-        for i, (start, end) in progress(list(enumerate(zip(ends[:-1], ends[1:], strict=True))), "decoding images")
+        for i, (start, end) in progress(list(enumerate(itertools.pairwise(ends))), "decoding images")
     ]
-    return stack(images, str(path))
+    return stack(decoded, str(path))
 
 
 def stack(images: list[np.ndarray], source: str) -> np.ndarray:

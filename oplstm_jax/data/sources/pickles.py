@@ -2,7 +2,7 @@
 
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def load_arrays(path: Path) -> Any:
 class _ArrayUnpickler(pickle.Unpickler):
     """Finds only what numpy arrays and strings are rebuilt with; every other name is refused."""
 
-    allowed = {
+    allowed: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
         ("collections", "OrderedDict"): dict,
@@ -41,7 +41,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         if (module, name) in self.allowed:
             return self.allowed[module, name]
         if module in self.modules and name in self.rebuilders:
-            return getattr(np._core.multiarray, name)
+            return getattr(np._core.multiarray, name)  # type: ignore[attr-defined]
         if name == "_frombuffer" and module in ("numpy.core.numeric", "numpy._core.numeric"):
-            return np._core.numeric._frombuffer
+            return np._core.numeric._frombuffer  # type: ignore[attr-defined]
         raise ValueError(f"it names {module}.{name}, which is not loaded for safety")

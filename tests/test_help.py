@@ -1,0 +1,46 @@
+"""--help teaches: what a command does, an example, every flag with its default, every field of a configuration."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from test_commands import PI, command
+
+from experiments import help
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = [path.stem for path in (ROOT / "experiments").glob("*.py") if "cli.run(main)" in path.read_text()]
+
+
+def test_of_a_configuration(tmp_path):
+    done = command("experiments.train", f"{PI},shot=7", "--help", workdir=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Meta-trains one learner and tests it.\n\n    python -m experiments.train --config=")
+    assert "\n  --config.shot=7\n" in done.stdout and "\n  --config.options.sizes=(40, 40)\n" in done.stdout
+    assert "normalisation mode of the base-learner" in done.stdout
+    assert "--workdir" in done.stdout and "/" + ROOT.name not in done.stdout
+
+
+def test_configurations_are_listed_with_their_learners():
+    assert "experiments/configs/sine.py             lstm, pi_lstm, op_lstm, maml\n" in help._configurations()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_and_a_line_in_the_documentation(name):
+    text = ast.get_docstring(ast.parse((ROOT / "experiments" / f"{name}.py").read_text()))
+    assert f"\n    python -m experiments.{name} " in text
+    assert f"| `python -m experiments.{name}` |" in (ROOT / "docs" / "commands.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name, tmp_path):
+    done = command(f"experiments.{name}", "--help", workdir=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "\nFlags:\n" in done.stdout and f"python -m experiments.{name} " in done.stdout
+    assert "  --workdir" in done.stdout
+
+
+def test_an_unknown_flag_is_still_refused(tmp_path):
+    done = command("experiments.train", "--help", "--wrokdir=x", workdir=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1

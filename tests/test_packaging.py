@@ -1,0 +1,81 @@
+"""The wheel and the source distribution hold the whole library, and it works where the repository is not."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DATA = ("py.typed", "data/splits/cub.csv", "data/splits/miniimagenet.csv", "data/splits/omniglot.csv")
+TEXTS = ("LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "MANIFEST.in", "pyproject.toml")
+GOLDEN = ROOT / "tests" / "golden" / "lstm_mean_sine_5shot_T4.npz"
+USES = (
+    "import sys; from oplstm_jax import compat;"
+    "from oplstm_jax.data import class_splits; from oplstm_jax.data.glyphs import load_glyphs;"
+    "print(compat.__file__); learner, params = compat.load(sys.argv[1]); print(sorted(params));"
+    "print(len(class_splits.published('omniglot')), load_glyphs(classes=5, drawings=2).images.shape);"
+)
+
+
+def run(*words, **options):
+    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The folder of the wheel and the sdist of a copy of the sources, with files such as a zoo has."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    shutil.copytree(ROOT / "oplstm_jax", source / "oplstm_jax", ignore=shutil.ignore_patterns("__pycache__"))
+    (source / "oplstm_jax" / "zoo").mkdir(exist_ok=True)
+    for name in ("packaged.npz", "packaged.json"):
+        (source / "oplstm_jax" / "zoo" / name).write_bytes(b"")
+    for name in TEXTS:
+        shutil.copy(ROOT / name, source)
+    run(sys.executable, "-m", "build", "--no-isolation", f"--outdir={out}", str(source), cwd=out)
+    return out
+
+
+def test_wheel_and_sdist_hold_every_file(built):
+    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "oplstm_jax").rglob("*.py")}
+    wanted = modules | {f"oplstm_jax/{name}" for name in (*DATA, "zoo/packaged.npz", "zoo/packaged.json")}
+    in_wheel = zipfile.ZipFile(wheel).namelist()
+    assert wanted <= set(in_wheel)
+    assert {name.split("/")[0] for name in in_wheel} == {"oplstm_jax", wheel.name.rsplit("-", 3)[0] + ".dist-info"}
+    with tarfile.open(sdist) as archive:
+        in_sdist = {name.partition("/")[2] for name in archive.getnames()}
+    assert wanted | set(TEXTS) <= in_sdist
+    assert not any(name.startswith("tests") for name in in_sdist)
+
+
+def check_library(python, folder, environment):
+    """Library, data and weights of the original, in `folder`, which is outside the repository."""
+    place, names, data = run(python, "-c", USES, str(GOLDEN), cwd=folder, env=environment).splitlines()
+    assert not Path(place).is_relative_to(ROOT)
+    assert (names, data) == ("['lstm', 'readout']", "1623 (10, 28, 28, 1)")
+
+
+def test_wheel_works_outside_the_repository(built, tmp_path):
+    (wheel,) = built.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    check_library(sys.executable, tmp_path, {**os.environ, "PYTHONPATH": str(tmp_path / "site")})
+
+
+@pytest.mark.slow
+def test_wheel_works_in_an_empty_environment(built, tmp_path):
+    (wheel,) = built.glob("*.whl")
+    run(sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env"))
+    python = str(tmp_path / "env" / "bin" / "python")
+    run(sys._base_executable, "-m", "pip", "--python", python, "install", "-q", str(wheel), cwd=tmp_path)
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    check_library(python, tmp_path, alone)
+    assert "ok" in run(python, "-m", "oplstm_jax.compat", str(GOLDEN), cwd=tmp_path, env=alone)
+    run(python, "-m", "oplstm_jax.data", "show", "glyphs", "--episodes=1", cwd=tmp_path, env=alone)
+    assert (tmp_path / "glyphs.png").stat().st_size > 1000
