@@ -76,7 +76,7 @@ def _tested(cell: report.Cell, test: Test, part: Part) -> report.Cell:
     folders = {seed: folder / test.folder for seed, folder in cell.folders.items()}
     for run, folder in zip(cell.folders.values(), folders.values(), strict=True):
         if read_result(folder) is None and read_result(run) is not None:
-            if test.measure is not None:
+            if test.measure is not None and part.gradient_step is not None:
                 found = test.measure(run, part.gradient_step)
             else:
                 found = {test.folder: score_trained(run, **test.changes(cell.shot))}

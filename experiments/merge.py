@@ -67,7 +67,7 @@ def is_better(new: Path, old: Path) -> bool:
 
 def _check_equal(new: Path, old: Path) -> None:
     """Raises ValueError if two finished runs have other parameters or other scores of their test tasks."""
-    a, b = read_result(new), read_result(old)
+    a, b = read_result(new) or {}, read_result(old) or {}
     scores = [np.load(folder / "test_scores.npy", allow_pickle=False) for folder in (new, old)]
     if a["params_sha256"] != b["params_sha256"] or not np.array_equal(*scores):
         raise ValueError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from absl import flags
 
 from experiments import cli
@@ -60,8 +61,9 @@ def entry_name(config: dict[str, Any]) -> str:
 
 def publish(name: str, runs: list[Path], target: Path, largest: int) -> dict[str, Any]:
     """Writes an entry of the zoo from the best validated of runs that differ in their seeds; returns its card."""
-    sign = 1 if read_result(runs[0])["metric"] == "accuracy" else -1
-    best = max(runs, key=lambda run: sign * read_result(run)["validation_score"])
+    results = [read_result(run) or {} for run in runs]
+    sign = 1 if results[0]["metric"] == "accuracy" else -1
+    best = runs[int(np.argmax([sign * result["validation_score"] for result in results]))]
     origin, weights = _trained(best)
     card, file = {**_card(best), **origin, "seeds": len(runs)}, target / f"{name}.npz"
     params.save(file, weights)
@@ -88,15 +90,14 @@ def _trained(run: Path) -> tuple[dict[str, Any], Any]:
 
 
 def _card(run: Path) -> dict[str, Any]:
-    finished = read_run(run)
-    result = finished.result
+    result, scores = read_run(run) or ({}, [])
     date = datetime.datetime.fromtimestamp((run / "result.json").stat().st_mtime, datetime.UTC).date().isoformat()
-    others = {folder.parent.name: read_run(folder.parent) for folder in sorted(run.glob("*/result.json"))}
+    others = {folder.parent.name: read_result(folder.parent) or {} for folder in sorted(run.glob("*/result.json"))}
     return {
         **{field: result[field] for field in (*TEST, *ORIGIN)},
         "command": " ".join(map(portable, result["command"].split(" "))),
-        "tests": {name: {field: other.result[field] for field in TEST} for name, other in others.items()},
-        "first_scores": [float(score) for score in finished.scores[:FIRST]],
+        "tests": {name: {field: other[field] for field in TEST} for name, other in others.items()},
+        "first_scores": [float(score) for score in scores[:FIRST]],
         "date": result.get("date", date),
     }
 

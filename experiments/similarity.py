@@ -25,7 +25,7 @@ def probe(config: dict[str, Any], step_size: float) -> Callable[[Params], dict[s
     count = min(PROBE_TASKS, config["validation_tasks"])
 
     def measured(params: Params) -> dict[str, float]:
-        fields = {}
+        fields: dict[str, float] = {}
         for name, values in measure(params, task_keys("validation", count), sample)._asdict().items():
             found = estimate(values)
             fields |= {name: found.mean, f"{name}_interval": found.interval}
@@ -54,5 +54,8 @@ def _result(trained: dict[str, Any], metric: str, values: np.ndarray, step_size:
 
 def _measure(config: dict[str, Any], step_size: float) -> Callable:
     passes = config["eval_passes"]
-    learner, features = build.build_learner(config, passes), build.build_base(config).clone(outputs=None)
-    return over_list(make_similarity(learner, features, passes, step_size), build.build_settings(config).tasks_at_once)
+    learner, base = build.build_learner(config, passes), build.build_base(config)
+    if base is None:
+        raise ValueError("updates are compared on features: base is 'none', expected a network such as 'conv4'")
+    similarity = make_similarity(learner, base.clone(outputs=None), passes, step_size)
+    return over_list(similarity, build.build_settings(config).tasks_at_once)

@@ -81,7 +81,7 @@ def _is_width(value: Any) -> bool:
     return _is_number(value, numbers.Integral) and 0 < value < LARGEST
 
 
-def _is_number(value: Any, kind: type) -> bool:
+def _is_number(value: Any, kind: Any) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool) and abs(value) < float("inf")
 
 

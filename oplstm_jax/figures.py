@@ -83,11 +83,11 @@ def by_shots(
         spread = [scale * found.interval if np.isfinite(found.interval) else 0 for _, found in points]
         style = {"color": colour, "marker": marker, "ms": 5}
         axes[0].errorbar(shots, means, spread, ls=dash, lw=1.4, capsize=3, label=LABELS[learner], **style)
-    for learner, points in theirs.items():
+    for learner, published in theirs.items():
         colour, dash, marker = STYLES.get(learner, OTHER)
         hollow = {"color": colour, "marker": marker, "ms": 7, "mfc": "none", "ls": "none"}
-        points = [(shot, scale * mean) for shot, mean in points]
-        axes[0].plot(*zip(*points, strict=True), label="published (hollow)", **hollow)
+        shots, means = [shot for shot, _ in published], [scale * mean for _, mean in published]
+        axes[0].plot(shots, means, label="published (hollow)", **hollow)
     axes[0].set_xticks(sorted({shot for points in ours.values() for shot, _ in points}))
     name = "accuracy in %" if metric == "accuracy" else "mean squared error"
     axes[0].set(

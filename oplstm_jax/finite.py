@@ -83,7 +83,7 @@ def locate(advance: Callable, state: MetaState, error: NotFinite) -> str:
     """
     start = int(np.min(state.step))
     for step in range(start + 1, error.step + 1):
-        before = jax.tree.map(jnp.copy, state) if jax.config.jax_debug_nans else None
+        before = jax.tree.map(jnp.copy, state) if jax.config.values["jax_debug_nans"] else None
         with jax.debug_nans(False):
             state, log = advance(state, 1)
         bad = [name for name, array in named_arrays(state.params).items() if not np.isfinite(array).all()]

@@ -48,7 +48,7 @@ def restored(runs: Sequence[Run], fresh: Sequence[MetaState]) -> list[Saved]:
     return [Saved(**pair[1]) if pair else Saved(state, 0.0) for pair, state in zip(found, fresh, strict=True)]
 
 
-def best(run: Run, fresh: MetaState) -> tuple[int, float, Any]:
+def best(run: Run, fresh: MetaState) -> tuple[Any, Any, Any]:
     """(step, quality, meta-parameters) of the run's best validation. Raises ValueError if they cannot be read."""
     saved = run.checkpoints.restore_best(_tree(Saved(fresh, 0.0)))
     return run.checkpoints.best_step(), run.checkpoints.best_quality(), saved["state"].params

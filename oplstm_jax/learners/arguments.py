@@ -56,11 +56,15 @@ def checked_learner(learner: Learner) -> Learner:
         _check_floats(x, "query x", 1)
         return predict(params, fast, x)
 
+    if learner.objective is None:
+        return Learner(checked_init, checked_adapt, checked_predict)
+    objective = or_value_error(learner.objective, "objective")
+
     def checked_objective(params, episode: Episode, *, key=None):
         _check_episode(episode)
-        return or_value_error(learner.objective, "objective")(params, episode, key=key)
+        return objective(params, episode, key=key)
 
-    return Learner(checked_init, checked_adapt, checked_predict, learner.objective and checked_objective)
+    return Learner(checked_init, checked_adapt, checked_predict, checked_objective)
 
 
 def check_argument(name: str, value: Any, annotation: Any) -> None:
@@ -83,13 +87,13 @@ def check_argument(name: str, value: Any, annotation: Any) -> None:
 
 def check_number(name: str, value: Any) -> None:
     """Raises ValueError unless a value is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not np.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not np.isfinite(float(value)):
         raise ValueError(f"{name} is {value!r}: expected a finite number")
 
 
 def check_whole(name: str, value: Any, smallest: int) -> None:
     """Raises ValueError unless a value is an integer of at least `smallest` that fits 32 bits."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not smallest <= value < 2**31:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not smallest <= int(value) < 2**31:
         raise ValueError(f"{name} is {value!r}: expected a whole number, {smallest} or more")
 
 

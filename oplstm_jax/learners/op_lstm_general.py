@@ -53,7 +53,8 @@ def op_lstm_general(
     constant = (lambda x: x) if backprop_through_predictions else jax.lax.stop_gradient
 
     def init(key, episode: Episode):
-        keys, x, params = jax.random.split(key, len(layers) + 2), episode.support.x, []
+        keys, params = jax.random.split(key, len(layers) + 2), []
+        x: Any = episode.support.x
         for layer, own in zip(layers, keys[2:], strict=True):
             variables = layer.init(own, x)
             params.append(variables.get("params", {}))

@@ -39,6 +39,7 @@ class ConvLayer(nn.Module):
 
 def chain(base: nn.Module) -> list[nn.Module]:
     """The layers of an `MLP` or a `Conv4` with outputs, from the input up. Raises ValueError for any other network."""
+    layers: list[nn.Module]
     if isinstance(base, MLP) and base.outputs is not None:
         layers = [DenseLayer(width, base.norm) for width in base.hidden]
     elif isinstance(base, Conv4) and base.outputs is not None:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from oplstm_jax import build, params
 from oplstm_jax.types import Episode, Learner, Params, Split
+from oplstm_jax.workdir import complete
 
 FOLDER = Path(__file__).parent
 
@@ -49,7 +50,7 @@ def load(name: str, folder: Path = FOLDER) -> Entry:
     about = card(name, folder)
     if about["left_out"]:
         raise ValueError(f"{name}: {about['left_out']}; train it: {about['command']}")
-    config = about["config"]
+    config = complete(about["config"])
     learner = build.build_learner(config, config["eval_passes"])
     like = jax.eval_shape(learner.init, jax.random.key(0), _shapes(about))
     weights = params.load(folder / f"{name}.npz", like)
@@ -65,6 +66,6 @@ def _shapes(about: dict[str, Any]) -> Episode:
 
     def split(examples: int) -> Split:
         shapes = (examples, *about["input_shape"]), (examples, outputs)
-        return Split(*(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes))
+        return jax.eval_shape(lambda: Split(*map(jnp.zeros, shapes)))
 
     return Episode(split(config["way"] * config["shot"]), split(config["way"] * config["query"]))
