@@ -52,7 +52,8 @@ def run_show(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m oplstm_jax.data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(prog="python -m oplstm_jax.data", description=__doc__, formatter_class=as_written)
     commands = parser.add_subparsers(required=True, metavar="prepare|show", parser_class=_Parser)
     what = "decode a data set once and keep it in the cache directory"
     command = commands.add_parser("prepare", help=what, description=what)
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("show", help=what, description=what)
     command.add_argument("name", help="glyphs, a prepared name, an .npz pack or a folder")
     command.add_argument("--image-size", type=_positive, help="pixels square, of a pack or folder")
-    command.add_argument("--split", default="train", choices=(*SPLITS, "all"), help="whose classes are drawn from (train)")
+    command.add_argument("--split", default="train", choices=(*SPLITS, "all"), help="whose classes are drawn (train)")
     sizes = (("way", 5, "classes"), ("shot", 1, "support images of each"), ("query", 10, "query images of each"))
     for name, default, of_what in (*sizes, ("episodes", 4, "tasks in the picture")):
         command.add_argument(f"--{name}", type=_positive, default=default, help=f"{of_what} ({default})")
