@@ -20,7 +20,7 @@ demo: env
 	@$(BIN)/python -m experiments.reproduce sine --shots=10 --seeds=0 --fraction=0.1 --workers=2 --workdir=$(WORKDIR)/sine
 	@$(BIN)/python -m experiments.reproduce glyphs --seeds=0 --fraction=0.1 --workers=2 --workdir=$(WORKDIR)/glyphs
 
-# All that continuous integration does.
+# All checks: what continuous integration runs (the tests), and style, types and documentation.
 check: lint types docs test
 
 lint: env
