@@ -60,7 +60,7 @@ def test_bad_names(flag, words):
 
 @pytest.mark.parametrize(("problem", "learner"), [("omniglot_mlp_1shot", "op_lstm"), ("omniglot_conv4_1shot", "protonet")])
 def test_the_plain_version_computes_the_same(problem, learner):
-    config = {**problems.workloads()[problem].config(learner), "filters": 4, "query": 2}
+    config = {**problems.workloads()[problem].config(learner), "filters": 4, "query": 2, "hidden": [9, 8]}
     sample_key, init_key = jax.random.split(jax.random.key(0))
     episode = build.build_sampler(config, "train")(sample_key)
 

@@ -135,8 +135,8 @@ def test_finetune_refuses_to_meta_train_on_the_classes_of_a_task():
     [
         ("finetune", mean_squared_error, 1, {"classes": 4}, "finetune classifies"),
         ("finetune", cross_entropy, 1, {"classes": 0}, "classes is 0"),
-        ("finetune", cross_entropy, -1, {"classes": 4}, "steps -1"),
-        ("scratch", cross_entropy, -1, {}, "steps -1"),
+        ("finetune", cross_entropy, -1, {"classes": 4}, "steps is -1"),
+        ("scratch", cross_entropy, -1, {}, "steps is -1"),
         ("scratch", cross_entropy, 1, {"optimiser": "adams"}, "unknown optimiser 'adams'"),
         ("scratch", cross_entropy, 1, {"learning_rate": 0.0}, "learning_rate is 0.0"),
     ],

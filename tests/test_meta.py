@@ -6,12 +6,12 @@ import optax
 import pytest
 from learner_table import blobs
 
-from oplstm_jax.learners.op_lstm import op_lstm
+from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.losses import accuracy, cross_entropy
 from oplstm_jax.meta import init_state, make_chunk, make_gradient, make_step
 from oplstm_jax.nets.mlp import MLP
 
-LEARNER = op_lstm(MLP((6, 5), 3, "transductive"), 2)
+LEARNER = protonet(MLP((6, 5), 3, "transductive"))
 
 
 def _batch():

@@ -138,8 +138,8 @@ def test_constant_predictions_keep_the_forward_pass_and_change_the_gradient():
     ("make", "message"),
     [
         (lambda: op_lstm(MLP((4,)), 1), "output layer"),
-        (lambda: op_lstm(NET, -1), "passes -1"),
-        (lambda: op_lstm_head(FEATURES, -1), "passes -1"),
+        (lambda: op_lstm(NET, -1), "passes is -1"),
+        (lambda: op_lstm_head(FEATURES, -1), "passes is -1"),
         (lambda: op_lstm_head(FEATURES, 1, signals="nothing"), "unknown signals 'nothing'"),
         (lambda: coordinate_lstm((5, 2)), "the last is 1"),
         (lambda: coordinate_lstm(()), "lstm sizes"),

@@ -28,12 +28,12 @@ def test_on_four_devices():
 
 
 def test_seeds_trained_together_are_the_runs_they_would_be_alone(tmp_path):
-    config = small_config(num_seeds=3, seed=5)
+    config = small_config(num_seeds=2, seed=5)
     together = run_seeds(config, tmp_path / "together")
-    for seed, result in zip((5, 6, 7), together, strict=True):
+    for seed, result in zip((5, 6), together, strict=True):
         alone = run_config(small_config(seed=seed), tmp_path / str(seed))
         assert (alone["config"], alone["best_step"]) == (result["config"], result["best_step"])
-        assert (alone["trained_together"], result["trained_together"]) == (1, 3)
+        assert (alone["trained_together"], result["trained_together"]) == (1, 2)
         folders = tmp_path / str(seed), tmp_path / "together" / f"seed{seed}"
         mine, other = (dict(np.load(folder / "params.npz")) for folder in folders)
         for name, array in mine.items():
@@ -43,6 +43,7 @@ def test_seeds_trained_together_are_the_runs_they_would_be_alone(tmp_path):
         assert result["score"] == pytest.approx(alone["score"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_seeds_together_go_on_from_the_newest_step_they_all_have(tmp_path, monkeypatch):
     whole = run_seeds(small_config(num_seeds=2), tmp_path / "whole")
     log = Workdir.log
@@ -90,6 +91,7 @@ def _processes(workdir, count):
     return [printed for printed, _ in texts]
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_and_go_on_together(tmp_path):
     printed, other = _processes(tmp_path / "two", 2)
     assert "pi_lstm: test mse" in printed and "test mse" not in other

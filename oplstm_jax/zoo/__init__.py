@@ -42,7 +42,8 @@ def card(name: str, folder: Path = FOLDER) -> dict[str, Any]:
         close = difflib.get_close_matches(name, names(folder), 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"unknown entry {name!r}{hint}; expected one of {', '.join(names(folder))}")
-    return json.loads((folder / f"{name}.json").read_text())
+    found = json.loads((folder / f"{name}.json").read_text())
+    return {**found, "config": complete(found["config"])}
 
 
 def load(name: str, folder: Path = FOLDER) -> Entry:
@@ -50,7 +51,7 @@ def load(name: str, folder: Path = FOLDER) -> Entry:
     about = card(name, folder)
     if about["left_out"]:
         raise ValueError(f"{name}: {about['left_out']}; train it: {about['command']}")
-    config = complete(about["config"])
+    config = about["config"]
     learner = build.build_learner(config, config["eval_passes"])
     like = jax.eval_shape(learner.init, jax.random.key(0), _shapes(about))
     weights = params.load(folder / f"{name}.npz", like)
