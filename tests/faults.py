@@ -160,9 +160,12 @@ def outcome(workdir: Path) -> dict[str, object]:
 
 if __name__ == "__main__":
     import matplotlib.figure  # noqa: F401
+    import ml_collections.config_flags  # noqa: F401
 
+    import oplstm_jax.check
     import oplstm_jax.figures
     import oplstm_jax.report
+    import oplstm_jax.train
     import oplstm_jax.trained  # noqa: F401
 
     with contextlib.suppress(KeyboardInterrupt):
