@@ -68,7 +68,8 @@ def test_every_cell_of_the_results_is_on_the_page(report):
         for cell in table["cells"]:
             row = f"<tr[^>]*><td data-label=.cell.>{re.escape(page.cell_name(cell))}</td>.*?</tr>"
             (line,) = re.findall(row, section)
-            assert page.value(cell["over_tasks"]["mean"], cell["over_tasks"]["interval"], cell["metric"]) in line
+            if cell["seeds"]:
+                assert page.value(cell["over_tasks"]["mean"], cell["over_tasks"]["interval"], cell["metric"]) in line
             if cell["published"]:
                 assert page.number(cell["published"]["mean"], cell["metric"]) in line
 
