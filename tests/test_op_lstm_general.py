@@ -91,7 +91,7 @@ def test_every_layer_moves_and_can_learn_the_task():
     assert losses[60] < 0.1 * losses[0]
 
 
-BAD = [({"passes": -1}, "passes -1"), ({"frozen": 3}, "frozen is 3: expected 0 to 2")]
+BAD = [({"passes": -1}, "passes is -1"), ({"frozen": 3}, "frozen is 3: expected 0 to 2")]
 
 
 @pytest.mark.parametrize(("change", "words"), BAD)

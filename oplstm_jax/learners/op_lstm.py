@@ -49,8 +49,6 @@ def op_lstm(
     layer; the last is the target), outputs [T, M, C] before the update.
     """
     output_rule, hidden_rule = output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm()
-    if passes < 0:
-        raise ValueError(f"passes {passes}: expected 0 or more")
     if base.outputs is None:
         raise ValueError("op_lstm needs a base-learner with an output layer: set MLP(outputs=C)")
     outputs = base.outputs

@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, run_passes, step_factor
 from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.types import Array, Episode, Learner, Params, Split
@@ -21,6 +22,7 @@ from oplstm_jax.types import Array, Episode, Learner, Params, Split
 ADAPTED = ("kernel",)  # names of the parameters that an update moves; the others are meta-learned only
 
 
+@checks_arguments
 def op_lstm_general(
     layers: Sequence[nn.Module],
     passes: int,
@@ -45,8 +47,6 @@ def op_lstm_general(
     before the update.
     """
     output_rule, hidden_rule = output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm()
-    if passes < 0:
-        raise ValueError(f"passes {passes}: expected 0 or more")
     if not 0 <= frozen < len(layers):
         raise ValueError(f"frozen is {frozen}: expected 0 to {len(layers) - 1}, with {len(layers)} layers")
     moving, last = range(frozen, len(layers)), len(layers) - 1

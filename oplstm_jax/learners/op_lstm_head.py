@@ -47,8 +47,6 @@ def op_lstm_head(
     info per pass: update [T, d, C] as applied, outputs [T, M, C] before it.
     """
     rule = rule or coordinate_lstm()
-    if passes < 0:
-        raise ValueError(f"passes {passes}: expected 0 or more")
     if signals not in SIGNALS:
         raise ValueError(f"unknown signals {signals!r}: expected one of {', '.join(SIGNALS)}")
 
