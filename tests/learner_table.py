@@ -18,7 +18,8 @@ class Row(NamedTuple):
     """make(passes) gives the learner.
 
     without_gradient: paths of meta-parameters that get none, by design. has_passes: whether the learner has passes (its
-    `info` then tells of each), has_params: whether it meta-learns anything.
+    `info` then tells of each), has_params: whether it meta-learns anything. slow: a variant of another row, left to
+    `make test-slow`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Row(NamedTuple):
     without_gradient: tuple[str, ...] = ()
     has_passes: bool = True
     has_params: bool = True
+    slow: bool = False
 
 
 def blobs(key: Array, way: int = 3, shot: int = 2, query: int = 4, width: int = 6) -> Episode:
@@ -103,31 +105,31 @@ CHAIN_BIASES = tuple(f"layers/{block}/conv/bias" for block in range(2))
 SMALL = {"sizes": (4, 1)}
 ROWS = [
     _row("lstm", "sine", {"sizes": (8, 8)}, False, base=False),
-    _row("lstm", "sine", {"sizes": (8, 8), "inputs": "prev_target"}, False, base=False),
-    _row("lstm", "sine", {"sizes": (8, 8), "inputs": "prev_target_pred"}, False, base=False),
+    _row("lstm", "sine", {"sizes": (8, 8), "inputs": "prev_target"}, False, base=False, slow=True),
+    _row("lstm", "sine", {"sizes": (8, 8), "inputs": "prev_target_pred"}, False, base=False, slow=True),
     _row("lstm", "sine", {"sizes": (8, 8), "inputs": "prev_target_pred_error"}, False, base=False),
     _row("lstm", "classes", {"sizes": (8,)}, False, base=False),
     _row("lstm", "classes", {"sizes": (8,)}, False, norm="transductive", without_gradient=BATCH_BIASES),
     _row("pi_lstm", "sine", {"sizes": (8, 8), "first_pass_targets": False}, True, base=False),
-    _row("pi_lstm", "sine", {"sizes": (8, 8), "average_cells": True}, True, base=False),
+    _row("pi_lstm", "sine", {"sizes": (8, 8), "average_cells": True}, True, base=False, slow=True),
     _row("pi_lstm", "classes", {"sizes": (8,)}, True, base=False),
-    _row("pi_lstm", "classes", {"sizes": (8,)}, True, norm="layer"),
+    _row("pi_lstm", "classes", {"sizes": (8,)}, True, norm="layer", slow=True),
     _row("op_lstm", "sine", SMALL, True),
-    _row("op_lstm", "sine", {**SMALL, "gamma": None}, True),
+    _row("op_lstm", "sine", {**SMALL, "gamma": None}, True, slow=True),
     _row("op_lstm", "sine", {**SMALL, "backprop_through_predictions": False, "adapt_biases": True}, True),
     _row("op_lstm", "classes", SMALL, True, norm="transductive"),
     _row("op_lstm", "classes", {**SMALL, "gamma": None, "adapt_biases": True}, True, norm="support"),
-    _row("op_lstm", "classes", SMALL, True, norm="layer"),
+    _row("op_lstm", "classes", SMALL, True, norm="layer", slow=True),
     _row("op_lstm_head", "sine", SMALL, True),
     _row("op_lstm_head", "classes", {**SMALL, "gamma": None}, True, norm="transductive", without_gradient=BATCH_BIASES),
-    _row("op_lstm_head", "classes", {**SMALL, "adapt_bias": True, "step_size": True}, True),
+    _row("op_lstm_head", "classes", {**SMALL, "adapt_bias": True, "step_size": True}, True, slow=True),
     _row("op_lstm_head", "classes", {"sizes": (6, 3), "full": True}, True, norm="layer"),
-    _row("op_lstm_head", "classes", {**SMALL, "signals": "target", "gamma": None}, True),
+    _row("op_lstm_head", "classes", {**SMALL, "signals": "target", "gamma": None}, True, slow=True),
     _row("op_lstm_general", "sine", SMALL, True),
-    _row("op_lstm_general", "classes", {**SMALL, "gamma": None, "frozen": 1}, True, norm="layer"),
+    _row("op_lstm_general", "classes", {**SMALL, "gamma": None, "frozen": 1}, True, norm="layer", slow=True),
     _row("op_lstm_general", "images", SMALL, True, norm="transductive", without_gradient=CHAIN_BIASES),
     _row("maml", "sine", {"inner_lr": 0.02}, True),
-    _row("maml", "sine", {"inner_lr": 0.02, "second_order": False}, True),
+    _row("maml", "sine", {"inner_lr": 0.02, "second_order": False}, True, slow=True),
     _row("maml", "classes", {"inner_lr": 0.1, "clip": 10.0}, True, norm="transductive", without_gradient=BATCH_BIASES),
     _row("lstm", "images", {"sizes": (8,)}, False, norm="transductive", without_gradient=CONV_BIASES),
     _row("pi_lstm", "images", {"sizes": (8,)}, True, norm="support", without_gradient=CONV_BIASES),

@@ -18,7 +18,10 @@ TASKS = 4
 
 @pytest.fixture(
     scope="module",  # so that all tests of a row follow one another
-    params=[pytest.param(row, id=row.name, marks=pytest.mark.xdist_group(row.name)) for row in ROWS],
+    params=[
+        pytest.param(row, id=row.name, marks=[pytest.mark.xdist_group(row.name)] + [pytest.mark.slow] * row.slow)
+        for row in ROWS
+    ],
 )
 def row(request) -> Row:
     return request.param
