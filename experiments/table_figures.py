@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from experiments.configs import convolutions
 from oplstm_jax import figures, report
 from oplstm_jax.data import load, sine
 from oplstm_jax.data.show import write_sheet
@@ -67,6 +68,24 @@ def updates(root: Path, cells: list[report.Cell]) -> None:
             panels[cell.protocol.split(",")[0]] = [seed for seed in measured if seed]
     if panels:
         figures.update_similarity(root / "updates.png", panels)
+
+
+def budgets(root: Path, cells: list[report.Cell]) -> None:
+    """Writes figure.png: validation score against training tasks and, of the runs of equal time, against that time.
+
+    Protocols are "data, equal tasks" and "data, equal time". Time is training tasks divided by the rate of the variant.
+    """
+    panels: dict[str, dict[str, list[list[tuple[float, float]]]]] = {}
+    for cell in cells:
+        data, budget = cell.protocol.split(", ")
+        per_x = convolutions.RATES[cell.learner] if budget == "equal time" else 1
+        lines = [read_metrics(folder) for folder in cell.folders.values()]
+        curves = [[(line["tasks"] / per_x, line["validation_score"]) for line in seed] for seed in lines if seed]
+        if curves:
+            x = "training time at the measured rates, s" if budget == "equal time" else "training tasks"
+            panels.setdefault(f"{data}|{x}", {})[cell.learner] = curves
+    if panels:
+        figures.curves(root / "figure.png", panels, "validation accuracy")
 
 
 def _curve(folder: Path, support: Split, x):

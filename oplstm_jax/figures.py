@@ -18,6 +18,9 @@ STYLES = {
     "op_lstm_head": ("#c0392b", "-", "o"),
     "maml": ("#00805f", "--", "^"),
     "protonet": ("#7b3294", (0, (5, 1)), "D"),
+    "head_only": ("#0072b2", "-.", "s"),
+    "last_block": ("#9a6a00", "--", "^"),
+    "all_layers": ("#c0392b", "-", "o"),
 }
 SIMILARITIES = {
     "gradient": ("with gradient descent", "#0072b2", "-", "o"),
@@ -115,6 +118,22 @@ def update_similarity(path: Path, panels: Mapping[str, Sequence[list[dict]]]) ->
             if kind == "ratio":
                 axis.set_yscale("log")
     _finish(figure, axes, path)
+
+
+def curves(
+    path: Path, panels: Mapping[str, Mapping[str, Sequence[Sequence[tuple[float, float]]]]], ylabel: str
+) -> None:
+    """A panel for each "title|label of x": learner -> per seed the points (x, y)."""
+    figure, axes = _panels(min(2, len(panels)), rows=-(-len(panels) // 2), size=(5, 3.2))
+    for axis, (heading, learners) in zip(axes, panels.items(), strict=False):
+        title, _, xlabel = heading.partition("|")
+        for learner, seeds in learners.items():
+            colour, dash, marker = STYLES.get(learner, OTHER)
+            for number, points in enumerate(seeds):
+                label = LABELS[learner] if number == 0 else None
+                axis.plot(*zip(*points, strict=True), color=colour, ls=dash, lw=1.2, marker=marker, ms=3, label=label)
+        axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    _finish(figure, axes[: len(panels)], path)
 
 
 def predictions(path: Path, images: np.ndarray, captions: Sequence[str]) -> None:
