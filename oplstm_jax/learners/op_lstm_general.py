@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, run_passes, step_factor
+from oplstm_jax.nets.conv4 import mean_pool
 from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.types import Array, Episode, Learner, Params, Split
 
@@ -102,8 +103,8 @@ def op_lstm_general(
         message, updates, new = targets, [], []
         for number in reversed(moving):
             at = number - frozen
-            seen = constant(_over_pixels(activations[at]))
-            pair = (message, seen) if number == last else (seen, constant(_over_pixels(message)))
+            seen = constant(mean_pool(activations[at]))
+            pair = (message, seen) if number == last else (seen, constant(mean_pool(message)))
             rule, own = rule_of(number, params)
             state, out = rule.step(own, states[at], jnp.stack(pair))
             gradient, message = pulls[at](_to_pixels(out, activations[at].shape))
@@ -126,11 +127,6 @@ def op_lstm_general(
         return x
 
     return Learner(init, adapt, predict)
-
-
-def _over_pixels(x: Array) -> Array:
-    """Means [M, D] over what lies between the first and the last dimension of x [M, ..., D]."""
-    return jnp.mean(x, axis=tuple(range(1, x.ndim - 1)))
 
 
 def _to_pixels(out: Array, shape: tuple[int, ...]) -> Array:
