@@ -1,5 +1,6 @@
 """The figures of a table beside its learning curves: fitted waves, images, scores by shots, similarity of updates."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -15,6 +16,7 @@ from oplstm_jax.types import Episode, Split
 from oplstm_jax.workdir import read_config, read_metrics, read_result
 
 SUPPORT_KEY = 7
+TASKS = "training tasks"
 
 
 def waves(root: Path, cells: list[report.Cell]) -> None:
@@ -75,15 +77,28 @@ def budgets(root: Path, cells: list[report.Cell]) -> None:
 
     Protocols are "data, equal tasks" and "data, equal time". Time is training tasks divided by the rate of the variant.
     """
-    panels: dict[str, dict[str, list[list[tuple[float, float]]]]] = {}
+    time = "training time at the measured rates, s"
+    _draw_validation(
+        root,
+        cells,
+        lambda cell: (time, convolutions.RATES[cell.learner]) if "equal time" in cell.protocol else (TASKS, 1),
+    )
+
+
+def learning(root: Path, cells: list[report.Cell]) -> None:
+    """Writes figure.png: validation score against training tasks, a panel for each protocol."""
+    _draw_validation(root, cells, lambda cell: (TASKS, 1))
+
+
+def _draw_validation(root: Path, cells: list[report.Cell], unit: Callable[[report.Cell], tuple[str, float]]) -> None:
+    """unit: what x is, and how many training tasks one of it is."""
+    panels: dict[tuple[str, str], dict[str, list[list[tuple[float, float]]]]] = {}
     for cell in cells:
-        data, budget = cell.protocol.split(", ")
-        per_x = convolutions.RATES[cell.learner] if budget == "equal time" else 1
+        label, tasks = unit(cell)
         lines = [read_metrics(folder) for folder in cell.folders.values()]
-        curves = [[(line["tasks"] / per_x, line["validation_score"]) for line in seed] for seed in lines if seed]
+        curves = [[(line["tasks"] / tasks, line["validation_score"]) for line in seed] for seed in lines if seed]
         if curves:
-            x = "training time at the measured rates, s" if budget == "equal time" else "training tasks"
-            panels.setdefault(f"{data}|{x}", {})[cell.learner] = curves
+            panels.setdefault((cell.protocol, label), {})[cell.learner] = curves
     if panels:
         figures.curves(root / "figure.png", panels, "validation accuracy")
 

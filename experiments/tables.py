@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments import table_figures
-from experiments.configs import convolutions, glyphs, natural, omniglot, omniglot_conv4, sine
+from experiments.configs import base_learners, convolutions, glyphs, natural, omniglot, omniglot_conv4, sine
 from experiments.similarity import METRICS, measure_run
 from experiments.table import Part, Table, Test
 from oplstm_jax import published
@@ -85,6 +85,23 @@ def _convolutions(*names: str) -> Table:
     ]
     title = "Layers of Conv-4 that OP-LSTM moves: 5-way, 16 filters"
     return Table(title, tuple(parts), tuple(convolutions.LEARNERS), (1,), table_figures.budgets)
+
+
+def _base_learners(*names: str) -> Table:
+    names = names or ("glyphs", "omniglot")
+    parts = [
+        Part(
+            base_learners.get_config,
+            (Test(f"{Path(name).stem}, {base}"),),
+            f"{Path(name).stem}/{base}",
+            name,
+            changes=lambda shot, fields=fields: fields,
+        )
+        for name in names
+        for base, fields in base_learners.BASES.items()
+    ]
+    title = "Small base-learners under OP-LSTM, MAML and ProtoNet: 5-way"
+    return Table(title, tuple(parts), tuple(base_learners.LEARNERS), (1,), table_figures.learning)
 
 
 def _updates(*names: str) -> Table:
@@ -185,9 +202,17 @@ TABLES: dict[str, Callable[..., Table]] = {
     "cross": _cross,
     "glyphs": _glyphs,
     "convolutions": _convolutions,
+    "base_learners": _base_learners,
 }
-BEYOND = ("convolutions",)  # tables of questions that the paper leaves open
-DATA_SETS = {"within": (1, 2), "cross": (2,), "updates": (0, 1, 2), "convolutions": (0, 1, 2, 3)}  # how many --data may name, where not 0 or 1
+BEYOND = ("convolutions", "base_learners")  # tables of questions that the paper leaves open
+# How many sets --data may name, where not 0 or 1.
+DATA_SETS = {
+    "within": (1, 2),
+    "cross": (2,),
+    "updates": (0, 1, 2),
+    "convolutions": (0, 1, 2, 3),
+    "base_learners": (0, 1, 2),
+}
 GROUPS = {
     "invariance": ("invariance_sine", "invariance_omniglot"),
     "all": tuple(name for name in TABLES if name not in ("glyphs", *BEYOND)),

@@ -16,6 +16,7 @@ STYLES = {
     "pi_lstm": ("#0072b2", "-.", "s"),
     "op_lstm": ("#c0392b", "-", "o"),
     "op_lstm_head": ("#c0392b", "-", "o"),
+    "op_lstm_general": ("#0072b2", "-", "s"),
     "maml": ("#00805f", "--", "^"),
     "protonet": ("#7b3294", (0, (5, 1)), "D"),
     "head_only": ("#0072b2", "-.", "s"),
@@ -120,18 +121,17 @@ def update_similarity(path: Path, panels: Mapping[str, Sequence[list[dict]]]) ->
     _finish(figure, axes, path)
 
 
-def curves(
-    path: Path, panels: Mapping[str, Mapping[str, Sequence[Sequence[tuple[float, float]]]]], ylabel: str
-) -> None:
-    """A panel for each "title|label of x": learner -> per seed the points (x, y)."""
-    figure, axes = _panels(min(2, len(panels)), rows=-(-len(panels) // 2), size=(5, 3.2))
-    for axis, (heading, learners) in zip(axes, panels.items(), strict=False):
-        title, _, xlabel = heading.partition("|")
+def curves(path: Path, panels: Mapping[tuple[str, str], Mapping[str, Sequence[list]]], ylabel: str) -> None:
+    """A panel for each (title, label of x): learner -> per seed a list of points (x, y)."""
+    figure, axes = _panels(columns := min(3, len(panels)), rows=-(-len(panels) // columns), size=(4.4, 3.2))
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    for axis, ((title, xlabel), learners) in zip(axes, panels.items(), strict=False):
         for learner, seeds in learners.items():
             colour, dash, marker = STYLES.get(learner, OTHER)
             for number, points in enumerate(seeds):
-                label = LABELS[learner] if number == 0 else None
-                axis.plot(*zip(*points, strict=True), color=colour, ls=dash, lw=1.2, marker=marker, ms=3, label=label)
+                style = {"color": colour, "ls": dash, "lw": 1.2, "marker": marker, "ms": 3}
+                axis.plot(*zip(*points, strict=True), label=LABELS[learner] if number == 0 else None, **style)
         axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
     _finish(figure, axes[: len(panels)], path)
 

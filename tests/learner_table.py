@@ -81,7 +81,8 @@ def large_pictures(key: Array) -> Episode:
     return pictures(key, size=16)
 
 
-SAMPLERS = {"sine": waves, "classes": blobs, "same_classes": same_blobs, "images": pictures, "tokens": pictures, "residual": large_pictures}
+SAMPLERS = {"sine": waves, "classes": blobs, "same_classes": same_blobs, "images": pictures, "tokens": pictures}
+SAMPLERS["residual"] = large_pictures
 
 
 def _row(name, kind, options, invariant, learning_rate=0.02, norm="none", base=True, **facts):

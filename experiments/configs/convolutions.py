@@ -15,7 +15,7 @@ OPTIONS = {
     name: {"sizes": (20, 20, 1), "gamma": 0.025, "backprop_through_predictions": True, "frozen": frozen}
     for name, frozen in VARIANTS.items()
 }
-# Training tasks per second of processor time on glyphs: `python -m benchmarks.scopes`, one of two x86_64 cores.
+# Training tasks per second of processor time on glyphs, one core of a 2-core x86_64: `python -m benchmarks.scopes`.
 RATES = {"head_only": 192, "last_block": 162, "all_layers": 49}
 
 
