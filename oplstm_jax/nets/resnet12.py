@@ -61,4 +61,4 @@ class ResidualBlock(nn.Module):
             x = Conv3x3(self.filters, name=f"conv_{layer}")(x)
             x = Norm(self.norm, name=f"norm_{layer}")(x)
             x = leaky_relu(x) if layer < 2 else x
-        return max_pool(leaky_relu(x + shortcut))
+        return leaky_relu(max_pool(x + shortcut))  # the LeakyReLU commutes with the maximum
