@@ -1,8 +1,10 @@
 """The tables of the paper: which learners, from which configuration, tested how, beside which published numbers."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from experiments import table_figures
 from experiments.configs import base_learners, convolutions, glyphs, natural, omniglot, omniglot_conv4, sine
@@ -95,13 +97,17 @@ def _base_learners(*names: str) -> Table:
             (Test(f"{Path(name).stem}, {base}"),),
             f"{Path(name).stem}/{base}",
             name,
-            changes=lambda shot, fields=fields: fields,
+            changes=functools.partial(_same_at_all_shots, fields),
         )
         for name in names
         for base, fields in base_learners.BASES.items()
     ]
     title = "Small base-learners under OP-LSTM, MAML and ProtoNet: 5-way"
     return Table(title, tuple(parts), tuple(base_learners.LEARNERS), (1,), table_figures.learning)
+
+
+def _same_at_all_shots(fields: dict[str, Any], shot: int) -> dict[str, Any]:
+    return fields
 
 
 def _updates(*names: str) -> Table:

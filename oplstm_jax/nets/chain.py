@@ -57,16 +57,16 @@ class PooledOutput(nn.Module):
 
 def chain(base: nn.Module) -> list[nn.Module]:
     """The layers of a network of this library with outputs, from the input up. Raises ValueError for any other."""
-    if getattr(base, "outputs", None) is not None:
-        if isinstance(base, MLP):
-            return [*(DenseLayer(width, base.norm) for width in base.hidden), DenseLayer(base.outputs, is_output=True)]
-        if isinstance(base, Conv4):
-            blocks = (ConvLayer(base.filters, base.norm) for _ in range(base.blocks))
-            return [*blocks, DenseLayer(base.outputs, is_output=True)]
-        if isinstance(base, ResNet12):
-            return [*(ResidualBlock(width, base.norm) for width in base.widths()), PooledOutput(base.outputs)]
-        if isinstance(base, VisionTransformer):
-            blocks = (TransformerBlock(base.heads) for _ in range(base.blocks))
-            return [PatchEmbedding(base.width, base.patch), *blocks, PooledOutput(base.outputs, normalise=True)]
+    match base:
+        case MLP(outputs=int(outputs)):
+            return [*(DenseLayer(width, base.norm) for width in base.hidden), DenseLayer(outputs, is_output=True)]
+        case Conv4(outputs=int(outputs)):
+            convolutions = [ConvLayer(base.filters, base.norm) for _ in range(base.blocks)]
+            return [*convolutions, DenseLayer(outputs, is_output=True)]
+        case ResNet12(outputs=int(outputs)):
+            return [*(ResidualBlock(width, base.norm) for width in base.widths()), PooledOutput(outputs)]
+        case VisionTransformer(outputs=int(outputs)):
+            blocks = [TransformerBlock(base.heads) for _ in range(base.blocks)]
+            return [PatchEmbedding(base.width, base.patch), *blocks, PooledOutput(outputs, normalise=True)]
     known = ", ".join(kind.__name__ for kind in (MLP, Conv4, ResNet12, VisionTransformer))
     raise ValueError(f"{type(base).__name__} cannot be taken apart: expected one of {known} with outputs")
