@@ -117,6 +117,7 @@ RESIDUAL_BIASES = tuple(f"{{}}{block}/conv_{layer}/bias" for block in range(4) f
 BLOCK_BIASES, FEATURE_BIASES, OWN_BIASES = (
     tuple(name.format(place) for name in RESIDUAL_BIASES) for place in ("layers/", "features/block_", "block_")
 )
+SHIFT = ("features/norm/bias",)  # of all features alike, which no distance sees
 SMALL = {"sizes": (4, 1)}
 ROWS = [
     _row("lstm", "sine", {"sizes": (8, 8)}, False, base=False),
@@ -160,7 +161,7 @@ ROWS = [
     _row("warp_maml", "images", {"inner_lr": 0.1}, True, norm="transductive", without_gradient=CONV_BIASES),
     _row("protonet", "classes", {}, True, has_passes=False),
     _row("protonet", "images", {}, True, norm="layer", has_passes=False),
-    _row("protonet", "tokens", {}, True, norm="layer", has_passes=False, slow=True),
+    _row("protonet", "tokens", {}, True, norm="layer", without_gradient=SHIFT, has_passes=False, slow=True),
     _row("protonet", "residual", {}, True, norm="layer", has_passes=False, slow=True),
     _row("finetune", "same_classes", {"classes": 4}, True),
     _row("scratch", "classes", {"learning_rate": 0.1, "optimiser": "sgd"}, True, has_params=False),

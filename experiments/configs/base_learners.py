@@ -7,9 +7,11 @@ The argument after the colon is a learner and, optionally, fields; `BASES` holds
 training tasks are what two CPU cores do in minutes, and tell of early learning alone.
 """
 
+from typing import Any
+
 from experiments.configs.base import base_config, configure
 
-BASES = {
+BASES: dict[str, dict[str, Any]] = {
     "conv4": {"base": "conv4", "filters": 16},
     "resnet12": {"base": "resnet12", "filters": 8},
     "vit": {"base": "vit", "norm": "layer"},
