@@ -96,7 +96,8 @@ def _draw_validation(root: Path, cells: list[report.Cell], unit: Callable[[repor
     for cell in cells:
         label, tasks = unit(cell)
         lines = [read_metrics(folder) for folder in cell.folders.values()]
-        curves = [[(line["tasks"] / tasks, line["validation_score"]) for line in seed] for seed in lines if seed]
+        validated = [[line for line in seed if "validation_score" in line] for seed in lines]
+        curves = [[(line["tasks"] / tasks, line["validation_score"]) for line in seed] for seed in validated if seed]
         if curves:
             panels.setdefault((cell.protocol, label), {})[cell.learner] = curves
     if panels:
