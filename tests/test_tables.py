@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from experiments import table_figures
 from experiments.configs import convolutions
 from experiments.run import plain
 from experiments.tables import BEYOND, GROUPS, TABLES, make_table
 from oplstm_jax import build
 from oplstm_jax.learners import FACTORIES, NAMES
 from oplstm_jax.nets.chain import chain
-from oplstm_jax.report import LABELS
+from oplstm_jax.report import LABELS, Cell
 
 ROOT = Path(__file__).parents[1]
 SETS = {"within": ("tiny", "cub127"), "cross": ("mini", "cub"), "updates": ("mini",)}
@@ -51,6 +52,15 @@ def test_layers_that_move_are_compared_at_equal_tasks_and_at_equal_time():
     assert tasks[0] == [2000, 2000, 2000] and frozen == [4, 3, 0]
     seconds = [n / convolutions.RATES[variant] for n, variant in zip(tasks[1], convolutions.VARIANTS, strict=True)]
     assert tasks[1][-1] == 2000 and max(seconds) - min(seconds) < 0.01 * max(seconds)
+
+
+def test_the_figure_of_learning_shows_runs_that_began(tmp_path):
+    runs = ROOT / "results/omniglot_conv4/runs"
+    folders = {0: runs / "op_lstm_head-1shot-seed0", 1: tmp_path / "missing"}
+    table_figures.learning(tmp_path, [Cell("op_lstm_head", 1, {1: tmp_path / "missing"}, None, "glyphs")])
+    assert not (tmp_path / "figure.png").exists()
+    table_figures.learning(tmp_path, [Cell("op_lstm_head", 1, folders, None, "omniglot")])
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("part", make_table("base_learners", ()).parts, ids=lambda part: part.name)
