@@ -18,6 +18,11 @@ STYLES = {
     "op_lstm_head": ("#c0392b", "-", "o"),
     "maml": ("#00805f", "--", "^"),
     "protonet": ("#7b3294", (0, (5, 1)), "D"),
+    "sap": ("#d6719b", (0, (3, 1, 1, 1)), "P"),
+    "warp_maml": ("#e69f00", (0, (6, 2)), "<"),
+    "finetune": ("#555555", "-", "*"),
+    "scratch": ("#555555", "--", "+"),
+    "random": ("#555555", ":", "_"),
 }
 SIMILARITIES = {
     "gradient": ("with gradient descent", "#0072b2", "-", "o"),
