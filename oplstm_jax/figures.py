@@ -138,7 +138,7 @@ def _panels(columns: int, rows: int = 1, size: tuple[float, float] = (5, 3.8)):
     try:
         import matplotlib
     except ImportError:
-        raise ValueError("figures need matplotlib: pip install 'oplstm_jax[plots]'") from None
+        raise ValueError("figures need matplotlib (the extra `plots`): pip install matplotlib") from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
