@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import oplstm_jax
 from docs import docstrings, equations
 from oplstm_jax import learners
 
@@ -66,3 +67,12 @@ def test_docstrings_list_their_arguments_and_keep_columns():
     )
     assert docstrings.on_page_content(f"{opened}<p>a.json    one\nb.json</p>{closed}").count("<pre><code>") == 1
     assert docstrings.on_page_content("<p>x: not of a docstring\ny: either</p>").startswith("<p>")
+
+
+def test_every_public_name_is_in_the_reference():
+    pages = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "api").glob("*.md"))
+    described = set(re.findall(r"^::: (\S+)$", pages, re.MULTILINE))
+    for name in oplstm_jax.__all__:
+        found = getattr(oplstm_jax, name)
+        module = found.__name__ if name == "zoo" else found.__module__
+        assert {module, f"{module}.{name}"} & described, name
