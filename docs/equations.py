@@ -24,4 +24,4 @@ def _converted(found: re.Match) -> str:
         raise ValueError(f"equation {tex!r}: cannot be converted ({type(error).__name__})") from None
     if unknown := re.search(r"\\\w*", drawn):  # passed on as text
         raise ValueError(f"equation {tex!r}: no such command: {unknown[0]}")
-    return drawn
+    return drawn if kind == "span" else f'<div class="equation">{drawn}</div>'
