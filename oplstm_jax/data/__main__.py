@@ -4,7 +4,7 @@
     python -m oplstm_jax.data prepare miniimagenet --from FOLDER        files that were got by hand
     python -m oplstm_jax.data prepare mine --from FOLDER --image-size 28 --channels 1 --invert
     python -m oplstm_jax.data show glyphs --way 8 --episodes 2          counts, and a picture: glyphs.png
-    python -m oplstm_jax.data pack tiny part.npz --per-split 64 16 20   some classes of a set
+    python -m oplstm_jax.data pack omniglot part.npz --per-split 64 16 20   some classes of a set
 """
 
 import argparse
