@@ -59,11 +59,12 @@ def _refuse(error: Exception) -> None:
 
 
 def required(name: str) -> str:
-    """The value of a flag that must be given. Raises ValueError with the way to write it."""
-    value = flags.FLAGS[name].value
-    if value is None:
-        raise ValueError(f"flag --{name} is missing: write --{name}=...")
-    return value
+    """The value of a flag that must be given. Raises ValueError with what it means and the way to write it."""
+    flag = flags.FLAGS[name]
+    if flag.value is None:
+        meaning = flag.help.rstrip(".").partition(";")[0]
+        raise ValueError(f"flag --{name} is missing: write --{name}=...; expected: {meaning} (--help has examples)")
+    return flag.value
 
 
 def positional(what: str, choices: Iterable[str]) -> str:
