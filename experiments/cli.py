@@ -1,9 +1,11 @@
 """How every command behaves: bad input is one clear line and exit code 2, a signal 130 or 143, never a traceback."""
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 import jax
 from absl import flags
@@ -40,7 +42,7 @@ def run(main: Callable[[], None], words: float = 0) -> None:
     except KeyboardInterrupt as stop:  # before there is anything to save, or after all is saved
         number = stop.args[0] if stop.args else signal.SIGINT
         print(f"\ninterrupted by {signal.Signals(number).name}: the same command goes on from here", file=sys.stderr)
-        sys.exit(128 + number)
+        _leave(128 + number)
     except (ValueError, flags.Error, OSError) as error:
         _refuse(error)
     except FloatingPointError as error:
@@ -56,6 +58,13 @@ def _refuse(error: Exception) -> None:
         text = text.removeprefix(name)
     print(f"error: {text or type(error).__name__}", file=sys.stderr)
     sys.exit(2)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exits without taking the interpreter down, in which jaxlib crashes after a trace that a signal cut short."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def required(name: str) -> str:

@@ -18,6 +18,7 @@ TRAIN = [
     f"--config=experiments/configs/sine.py:pi_lstm,{SIZES}",
     "--config.options.sizes=(8,8)",
 ]
+TINY = ["tiny_command"]
 TABLE = ["experiments.reproduce", "sine", "--learners=pi_lstm", "--shots=5", "--seeds=0", "--fraction=0.0007"]
 EARLY = 12  # changes on the disk before the first step
 
@@ -40,23 +41,24 @@ def whole(commands, tmp_path_factory):
 
 def survive(command, folder, changes, seed, lives):
     """Kills a command up to `lives` times at random moments and lets it finish; returns the number of kills."""
-    moments, killed = random.Random(seed), 0
+    moments, killed, left = random.Random(seed), 0, changes
     for _ in range(lives):
-        at = moments.randint(1, EARLY) if moments.random() < 0.1 else moments.randint(EARLY, changes - 5)
+        at = moments.randint(1, EARLY) if moments.random() < 0.1 else moments.randint(EARLY, max(left, EARLY + 1))
         delay = moments.choice((0, 0, moments.uniform(0, 0.1)))
         ended = command(f"--workdir={folder}", kill_at=at, delay=delay)
         if ended.code == 0:
             return killed
         assert ended.code == -9 and "Traceback" not in ended.output, ended.output
         killed += 1
+        left -= max(ended.changes - EARLY, 0)  # a resumed run makes fewer
     ended = command(f"--workdir={folder}")
     assert ended.code == 0, ended.output
     return killed
 
 
-def trial(commands, whole, folder, seed, lives):
+def trial(commands, words, whole, folder, seed, lives):
     """Kills one run, lets it end and compares; returns the number of kills."""
-    kills = survive(lambda *words, **when: commands(*TRAIN, *words, **when), folder, whole[0], seed, lives)
+    kills = survive(lambda *more, **when: commands(*words, *more, **when), folder, whole[0], seed, lives)
     assert outcome(folder) == whole[1], f"seed {seed}"
     shutil.rmtree(folder)
     return kills
@@ -78,16 +80,19 @@ def test_a_run_to_which_everything_happens_ends_the_same(commands, whole, tmp_pa
     ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=20, signal=signal.SIGINT)
     assert ended.code == 130
     assert ended.output.endswith("interrupted by SIGINT: saved; the same command goes on from here\n")
-    assert trial(commands, whole, tmp_path, seed=0, lives=2) > 0
+    assert trial(commands, TRAIN, whole, tmp_path, seed=0, lives=2) > 0
 
 
 @pytest.mark.slow
-def test_runs_survive_two_hundred_kills(commands, whole, tmp_path):
-    kills, seed = 0, 1
-    while kills < 200:
-        kills += trial(commands, whole, tmp_path / "run", seed, lives=4)
+@pytest.mark.parametrize(("words", "wanted"), [(TINY, 200), (TRAIN, 20)], ids=["two hundred", "of the real command"])
+def test_runs_survive_kills(commands, tmp_path, words, wanted):
+    """A life costs little on the smallest problem, and what it writes is written by the same code."""
+    ended = commands(*words, f"--workdir={tmp_path / 'whole'}")
+    whole, kills, seed = (ended.changes, outcome(tmp_path / "whole")), 0, 0
+    while kills < wanted:
         seed += 1
-    print(f"{kills} kills survived in {seed - 1} runs")
+        kills += trial(commands, words, whole, tmp_path / "run", seed, lives=6)
+    print(f"{kills} kills survived in {seed} runs")
 
 
 def table(folder):
