@@ -53,12 +53,14 @@ class Fault(NamedTuple):
 class Commands:
     """Runs commands of the library in processes forked from one that has imported everything.
 
-    cache: folder in which compiled programs are kept, so that only the first of many like processes compiles.
+    cache: folder in which compiled programs are kept, so that only the first of many like processes compiles, and
+    prepared data.
     """
 
     def __init__(self, cache: Path):
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_COMPILATION_CACHE_DIR": str(cache)}
         environment |= {
+            "OPLSTM_CACHE": str(cache / "prepared"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
@@ -175,7 +177,6 @@ if __name__ == "__main__":
     import matplotlib.figure  # noqa: F401
     import ml_collections.config_flags  # noqa: F401
 
-    import experiments.run
     import oplstm_jax.figures
     import oplstm_jax.report
     import oplstm_jax.trained  # noqa: F401

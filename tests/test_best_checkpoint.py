@@ -20,10 +20,10 @@ ABOUT = {"learner": "line", "norm": "none", "test_query": 4, "seed": 0}
 def trained(tmp_path):
     """(folder, best step, second best of the steps that are kept, the outcome) of a run up to its test."""
     tested = run(tmp_path / "run", **OVERSHOOTS)
-    scores = {line["step"]: line["validation_score"] for line in read_metrics(tmp_path / "run") if "validation_score" in line}
+    lines = [line for line in read_metrics(tmp_path / "run") if "validation_score" in line]
+    scores = {line["step"]: line["validation_score"] for line in lines}
     kept = sorted((int(path.name) for path in (tmp_path / "run/checkpoints").iterdir()), key=scores.get)
-    assert kept[0] == min(scores, key=scores.get) == tested.best_step < max(scores) - SETTINGS.steps(SETTINGS.validate_every)
-    assert len(kept) == 3
+    assert kept[0] == min(scores, key=scores.get) == tested.best_step < max(scores) and len(kept) == 3
     return tmp_path / "run", *kept[:2], tested
 
 
@@ -37,22 +37,13 @@ def test_a_damaged_one_is_named_at_the_start_and_ends_the_run(trained, caplog):
     folder, best, second, _ = trained
     before = read_metrics(folder)
     spoil(folder, best)
-    end = f"move its folder away to test step {second} instead, or remove the workdir to train again"
-    with pytest.raises(ValueError, match=f"^the best checkpoint {folder}/checkpoints/{best} cannot be read: .*; {end}$"):
+    start = f"the best checkpoint {folder}/checkpoints/{best} cannot be read: "
+    end = f"; move its folder away to test step {second} instead, or remove the workdir to train again"
+    with pytest.raises(ValueError, match=f"^{start}.*{end}$"):
         run(folder, **OVERSHOOTS)
     assert f"checkpoints/{best} cannot be read" in caplog.messages[0]
     assert read_metrics(folder) == before
     assert {path.name for path in (folder / "checkpoints").iterdir()} > {str(second)}
-
-
-def test_a_better_one_that_comes_later_takes_its_place(tmp_path):
-    """The damage is of no consequence then: the run ends as if nothing had happened."""
-    whole = run(tmp_path / "whole")
-    part = SETTINGS._replace(train_tasks=60)
-    run(tmp_path / "run", **part._asdict())
-    (tmp_path / "run/config.json").unlink()
-    spoil(tmp_path / "run", 10)
-    assert params.sha256(run(tmp_path / "run").params) == params.sha256(whole.params)
 
 
 def test_of_what_is_left_the_best_is_tested_and_the_result_says_so(trained, caplog):

@@ -1,13 +1,14 @@
 """Whatever kills a run, or fills its disk, resuming ends in the same parameters, metrics, scores and table."""
 
 import json
+import os
 import random
 import re
 import shutil
 import signal
 
 import pytest
-from faults import OF_ITS_OWN, Commands, outcome
+from faults import OF_ITS_OWN, outcome
 
 from oplstm_jax.workdir import read_metrics
 
@@ -20,14 +21,8 @@ TRAIN = [
 ]
 TINY = ["tiny_command"]
 TABLE = ["experiments.reproduce", "sine", "--learners=pi_lstm", "--shots=5", "--seeds=0", "--fraction=0.0007"]
+pytestmark = pytest.mark.xdist_group("commands")  # they share the process that commands are forked from
 EARLY = 12  # changes on the disk before the first step
-
-
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory):
-    server = Commands(tmp_path_factory.mktemp("cache"))
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +61,17 @@ def trial(commands, words, whole, folder, seed, lives):
 
 def refused(commands, folder, limit):
     """A full disk, one that takes files of `limit` bytes only, and a read-only workdir are one line each."""
+    as_nobody = {"user": 65534} if os.geteuid() == 0 else {}  # root may write anywhere
     ended = commands(*TRAIN, f"--workdir={folder}", file_limit=limit)
     (line,) = ended.output.splitlines()
     assert ended.code == 2 and line.startswith("error: ") and str(folder) in line and "File too large" in line
     before = read_metrics(folder)
-    ended = commands(*TRAIN, f"--workdir={folder}", user=65534)
+    folder.chmod(0o555)
+    (folder / ".lock").chmod(0o444)
+    ended = commands(*TRAIN, f"--workdir={folder}", **as_nobody)
     assert (ended.code, ended.output) == (2, f"error: workdir {folder}: cannot be written: Permission denied\n")
+    folder.chmod(0o755)
+    (folder / ".lock").chmod(0o644)
     assert read_metrics(folder) == before
 
 
@@ -80,6 +80,8 @@ def test_a_run_to_which_everything_happens_ends_the_same(commands, whole, tmp_pa
     ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=20, signal=signal.SIGINT)
     assert ended.code == 130
     assert ended.output.endswith("interrupted by SIGINT: saved; the same command goes on from here\n")
+    ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=1, delay=0.6, signal=signal.SIGTERM)  # as it traces
+    assert ended.code == 143 and "interrupted by SIGTERM: " in ended.output, ended.output
     assert trial(commands, TRAIN, whole, tmp_path, seed=0, lives=2) > 0
 
 
@@ -126,9 +128,12 @@ def test_a_table_killed_as_it_is_written_ends_the_same(commands, tmp_path):
 
 @pytest.mark.slow
 def test_signals_at_random_moments(commands, whole, tmp_path):
+    """Also while programs are traced and compiled, which is long after the last change before the first step."""
     moments = random.Random(0)
     for number in (signal.SIGINT, signal.SIGTERM) * 8:
-        ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=moments.randint(1, whole[0]), signal=number)
+        at = moments.choice((moments.randint(1, EARLY), moments.randint(1, whole[0])))
+        delay = moments.choice((0, moments.uniform(0, 1)))
+        ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=at, delay=delay, signal=number)
         assert ended.code in (0, 128 + number) and "Traceback" not in ended.output, ended.output
         ended = commands(*TRAIN, f"--workdir={tmp_path}")
         assert ended.code == 0, ended.output

@@ -3,6 +3,7 @@
 Every case is a process of its own (see faults.py); the slow tests try many more.
 """
 
+import collections
 import os
 import re
 import shutil
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from data_files import png
-from faults import Commands
 from fuzzing import fuzz
 from hypothesis import strategies as st
 from processes import write_pack
@@ -19,17 +19,19 @@ from test_faults import TRAIN
 from experiments.configs import glyphs, sine
 from oplstm_jax.data import glyphs as drawings
 
+pytestmark = pytest.mark.xdist_group("commands")
 ROOT = Path(__file__).parents[1]
-FAULTS = {"seconds": 20, "memory": 8 * 2**30}  # one that is at work for longer is stopped as by the system
+FAULTS = {"seconds": 40, "memory": 8 * 2**30}  # one that is at work for longer is stopped as by the system
+SEVERAL = ("oplstm_jax.compat",)  # says a line of every file
 FLAG = re.compile(r'(?:flags\.DEFINE_\w+\(\s*|add_argument\()"(?:--)?([a-z_-]+)"')
 FIELDS = sorted({*sine.get_config("op_lstm"), *glyphs.get_config("protonet"), "options.sizes", "augment.flip", "shoot"})
-SINE, GLYPHS = (f"--config={ROOT}/experiments/configs/{name}.py" for name in ("sine", "glyphs"))
+SINE = f"--config={ROOT}/experiments/configs/sine.py"
 
 # What works behind a command, in a folder like that of `template`; the first word is never left out.
 WORKS = {
     "experiments.train": [f"{SINE}:{TRAIN[1].partition(':')[2]}", TRAIN[2], "--workdir=new"],
     "experiments.evaluate": ["--workdir=run", "--test_tasks=3"],
-    "experiments.predict": ["--workdir=images_run", "--support=images", "--query=images/a", "--out=new"],
+    "experiments.predict": ["--workdir=guesses", "--support=images", "--query=images/a", "--out=new"],
     "experiments.reproduce": ["sine", "--workdir=table", "--learners=pi_lstm", "--shots=5", "--seeds=0", "--notrain"],
     "experiments.merge": ["--workdir=new", "table"],
     "experiments.report": ["--results=table", "--to=report.html"],
@@ -44,11 +46,11 @@ WORKS = {
 }
 NUMBERS = "0 1 -1 2 5 0.5 -0.0 1e-9 1e30 nan inf -inf 2147483647 2147483648 9223372036854775808 1_000 0x10".split()
 WORDS = "sine glyphs op_lstm protonet none auto True None x ( () (1, [1,2] {} , ,, = 0,1,2 1,1 localhost:0,1,0".split()
-PATHS = ". .. run table images images/a a\N{SPACE}file a\N{SPACE}file/below nowhere golden.npz run/result.json".split(" ")
-PATHS += ["pack.npz", "/proc/self/mem", "/dev/null", "images_run", str(ROOT / "experiments/cli.py"), "~", "*"]
+PATHS = ["", ".", "..", "run", "table", "images", "images/a", "a file", "a file/below", "nowhere", "run/result.json"]
+PATHS += ["golden.npz", "pack.npz", "/proc/self/mem", "/dev/null", str(ROOT / "experiments/cli.py"), "~", "*", "new"]
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 BYTES = st.binary(min_size=1, max_size=4).filter(lambda value: b"\0" not in value).map(os.fsdecode)
-VALUES = st.one_of(st.sampled_from(NUMBERS), st.sampled_from(WORDS), st.sampled_from(["", *PATHS]), TEXTS, BYTES)
+VALUES = st.one_of(st.sampled_from(NUMBERS), st.sampled_from(WORDS), st.sampled_from(PATHS), TEXTS, BYTES)
 
 
 def flags_of(command):
@@ -71,17 +73,7 @@ def words_after(command):
 
 
 @pytest.fixture(scope="module")
-def commands(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("commands")
-    os.environ["OPLSTM_CACHE"] = str(folder / "prepared")
-    server = Commands(folder / "compiled")
-    yield server
-    server.close()
-    del os.environ["OPLSTM_CACHE"]
-
-
-@pytest.fixture(scope="module")
-def template(commands, tmp_path_factory):
+def template(tmp_path_factory):
     """A folder with runs on sine and on images, a table, images, a pack, a golden case, and a file that is nothing."""
     place = tmp_path_factory.mktemp("template")
     (place / "a file").write_bytes(b"\x80\0")
@@ -90,14 +82,12 @@ def template(commands, tmp_path_factory):
         (place / "images" / "ab"[number // 4] / f"{number}.png").write_bytes(png(image[..., 0]))
     write_pack(place)
     shutil.copy(ROOT / "tests/golden/maml_sine_5shot_T5_second.npz", place / "golden.npz")
-    shutil.copytree(ROOT / "results/sine/runs/pi_lstm-5shot-seed0", place / "table/pi_lstm-5shot-seed0")
+    sine_run = ROOT / "results/sine/runs/pi_lstm-5shot-seed0"
+    shutil.copytree(sine_run, place / "run")
+    shutil.copytree(sine_run, place / "table" / sine_run.name)
     for name in ("table.md", "table.json"):
         shutil.copy(ROOT / "results/sine" / name, place / "table" / name)
-    small = "train_tasks=4,validate_every=4,log_every=4,validation_tasks=2,test_tasks=2,meta_batch=2"
-    images = f"{GLYPHS}:protonet,{small},way=2,base=mlp,norm=none,data={place / 'pack.npz'}"
-    for name, *config in (("run", f"{SINE}:pi_lstm,{small}"), ("images_run", images, "--config.hidden=(8,)")):
-        ended = commands("experiments.train", *config, f"--workdir={place / name}")
-        assert ended.code == 0, ended.output
+    shutil.copytree(ROOT / "results/omniglot/runs/random-1shot-seed0", place / "guesses")
     return place
 
 
@@ -116,11 +106,24 @@ def check(commands, template, command, words):
     before = contents(place)
     code, output, _ = commands(module, *first, *words, folder=str(place), **FAULTS)
     about = f"{command} {words} -> {code}: {output}"
-    assert "Traceback" not in output and code in (0, 1, 2, 143), about
+    assert "Traceback" not in output and code in (0, 1, 2, 143, -15), about
     if code in (1, 2):
-        *progress, line = output.splitlines()
-        assert line.startswith("error: ") and not any("error" in text for text in progress), about
+        *others, line = output.removesuffix("\n").split("\n")
+        assert line.startswith("error: ") or command in SEVERAL, about
     if code == 2:
-        assert not progress, about
+        assert not others or command in SEVERAL, about
         assert contents(place) == before, about
     return code
+
+
+@pytest.mark.parametrize("cases", [3, pytest.param(300, marks=pytest.mark.slow)])
+def test_words_after_commands(commands, template, cases):
+    ends = collections.Counter()
+
+    def case(drawn):
+        ends[check(commands, template, *drawn)] += 1
+
+    drawn = st.sampled_from(sorted(WORKS)).flatmap(lambda command: st.tuples(st.just(command), words_after(command)))
+    fuzz(cases, cases, drawn)(case)(cases)
+    print(f"{ends.total()} cases ended with exit code: {dict(ends)}")
+    assert ends[2] > cases / 2
