@@ -1,7 +1,11 @@
-"""How every command behaves: bad input is one clear line and exit code 2, a signal 130 or 143, never a traceback."""
+"""How every command behaves: bad input is one clear line and exit code 2, a signal 130 or 143, never a traceback.
+
+Numbers that are not finite and memory that does not suffice are one line and exit code 1.
+"""
 
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -46,8 +50,19 @@ def run(main: Callable[[], None], words: float = 0) -> None:
     except (ValueError, flags.Error, OSError) as error:
         _refuse(error)
     except FloatingPointError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(1)
+        _fail(str(error))
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        needed = re.search(r"allocating (\d+) bytes", str(error))
+        size = f" ({int(needed[1]) / 1e9:.3g} GB at once)" if needed else ""
+        _fail(f"out of memory{size}: take smaller sizes, or fewer tasks at a time with --config.tasks_at_once")
+
+
+def _fail(text: str) -> NoReturn:
+    """Prints what stopped a command that was well asked for as one line and exits with 1."""
+    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(1)
 
 
 def _refuse(error: Exception) -> None:

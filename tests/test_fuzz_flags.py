@@ -127,3 +127,10 @@ def test_words_after_commands(commands, template, cases):
     fuzz(cases, cases, drawn)(case)(cases)
     print(f"{ends.total()} cases ended with exit code: {dict(ends)}")
     assert ends[2] > cases / 2
+
+
+def test_memory_that_does_not_suffice_is_one_line(commands, template):
+    words = [f"--workdir={template / 'run'}", "--shot=100000000"]
+    ended = commands("experiments.evaluate", *words, memory=FAULTS["memory"])
+    assert ended.code == 1, ended.output
+    assert ended.output.startswith("error: out of memory (") and ended.output.count("\n") == 1
