@@ -177,6 +177,7 @@ if __name__ == "__main__":
     import matplotlib.figure  # noqa: F401
     import ml_collections.config_flags  # noqa: F401
 
+    import experiments.run  # noqa: F401
     import oplstm_jax.figures
     import oplstm_jax.report
     import oplstm_jax.trained  # noqa: F401
