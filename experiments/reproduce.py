@@ -133,7 +133,7 @@ def _train(root: Path, planned: list[PlannedRun]) -> None:
     for config in {run.config.data: run.config for run in planned}.values():
         build.build_sampler(plain(config), "train")  # data that is not there is refused now, not when its turn comes
     root.mkdir(parents=True, exist_ok=True)
-    with _other_workers(root, workers) as others:
+    with _other_workers(root, min(workers, len(planned))) as others:
         for run in planned:
             copied = adopt(run, [*places, root])
             name = run.folder.relative_to(root)

@@ -124,7 +124,8 @@ def describe(result: dict[str, Any]) -> str:
     else:
         value = f"mse {score:.4f} ± {interval:.4f}"
     tasks = f"{result['test_tasks']} tasks" + (f" {result['task_list'][:12]}" if "task_list" in result else "")
+    lost = f", not of the best step {result['lost_best_step']}, which was lost" if "lost_best_step" in result else ""
     return (
         f"{result['learner']}: test {value} (95 %, {tasks}, norm {result['norm']}, "
-        f"{result['test_query']} queries, seed {result['seed']}, {result['wall_seconds']:.0f} s)"
+        f"{result['test_query']} queries, seed {result['seed']}, {result['wall_seconds']:.0f} s{lost})"
     )

@@ -134,13 +134,20 @@ def _next(done: int, every: int) -> int:
 
 
 def finish(problem: Problem, tested: Tested, workdir: Workdir, facts: dict) -> dict:
-    """Writes the outcome of a run into its workdir, result.json last, and returns what that holds."""
+    """Writes the outcome of a run into its workdir, result.json last, and returns what that holds.
+
+    Where the parameters of the best validation were lost, and others had to be tested, it says so: `lost_best_step`.
+    """
+    validated = [line for line in workdir.metrics() if "validation_score" in line]
+    best = max(validated, key=lambda line: (problem.quality(line["validation_score"]), -line["step"]))["step"]
+    lost = {} if best == tested.best_step else {"lost_best_step": best}
     result = {
         "metric": problem.metric,
         "score": tested.estimate.mean,
         "interval": tested.estimate.interval,
         "test_tasks": tested.estimate.count,
         "best_step": tested.best_step,
+        **lost,
         "validation_score": tested.validation_score,
         "wall_seconds": tested.seconds,
         "input_shape": list(tested.input_shape),

@@ -11,7 +11,6 @@ import argparse
 import glob
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
@@ -20,11 +19,7 @@ from oplstm_jax.data.images import SPLITS, ImageSet, select_classes
 from oplstm_jax.data.prepare import prepare
 from oplstm_jax.data.show import write_sheet
 from oplstm_jax.data.sources import load
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
+from oplstm_jax.parser import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,8 +77,8 @@ def _first_classes(loaded: ImageSet, numbers: list[int]) -> ImageSet:
 
 def _parser() -> argparse.ArgumentParser:
     style = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(prog="python -m oplstm_jax.data", description=__doc__, formatter_class=style)
-    commands = parser.add_subparsers(required=True, metavar="prepare|show|pack", parser_class=_Parser)
+    parser = Parser(prog="python -m oplstm_jax.data", description=__doc__, formatter_class=style)
+    commands = parser.add_subparsers(required=True, metavar="prepare|show|pack", parser_class=Parser)
     what = "decode a data set once and keep it in the cache directory"
     command = commands.add_parser("prepare", help=what, description=what)
     command.add_argument("name", help="omniglot, cub, miniimagenet, or any name for images of your own")
