@@ -1,7 +1,8 @@
 """Checkpoints with Orbax: the two newest are kept, and the one with the best validation score.
 
-Every checkpoint carries a seal, in Orbax's metadata file: the digest of its state, and which step was best when it was
-written. A state whose digest differs (Orbax itself does not notice every changed byte) counts as unreadable.
+Every checkpoint carries a seal, in Orbax's metadata file: the digest of its state, its own validation quality, and which
+step was best when it was written. A state whose digest differs (Orbax itself does not notice every changed byte) counts
+as unreadable.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from orbax.checkpoint import checkpoint_managers as managers
 from oplstm_jax.params import sha256
 
 SEAL, METADATA = "oplstm_jax", "_CHECKPOINT_METADATA"
+NO_SEAL = (OSError, ValueError, KeyError, TypeError, AttributeError)  # of a metadata file that is missing or damaged
 
 
 class Best(NamedTuple):
@@ -56,7 +58,8 @@ class Checkpoints:
         """
         if quality is not None and (self._best is None or quality > self._best.quality):
             self._best = Best(step, float(quality))
-        seal = {"sha256": _digest(state, self._best), "best": self._best}
+        seal: dict[str, Any] = {"best": self._best, "quality": None if quality is None else float(quality)}
+        seal["sha256"] = _digest(state, seal)
         with self._written():
             self._manager.save(step, args=ocp.args.StandardSave(state), custom_metadata={SEAL: seal})
 
@@ -64,8 +67,8 @@ class Checkpoints:
         """(step, state) of the newest checkpoint that can be read, or None if there is none at all.
 
         Unreadable newer ones are named in a warning and, as the run will pass their steps again, deleted, as are all
-        that are newer than step `up_to`. Raises ValueError if none of the existing is readable; then none of these is
-        deleted. Waits for pending saves.
+        that are newer than step `up_to`. A best one that cannot be read is named too. Raises ValueError if none of the
+        existing is readable; then none of these is deleted. Waits for pending saves.
         """
         self.wait()
         steps = sorted(self._manager.all_steps(), reverse=True)
@@ -77,10 +80,13 @@ class Checkpoints:
                 state = self._restore(step, like)
                 for unreadable in steps[:position]:
                     self._manager.delete(unreadable)
-                self._best = self._best_on_disk()
+                self._best = self._best_that_is_there()
                 for old in steps[position + 2 :]:  # a kill may have come before the newest took their place
                     if self._best is None or old != self._best.step:
                         self._manager.delete(old)
+                if self._best is not None and self._best.step != step:
+                    with contextlib.suppress(_Unreadable):  # better known now than when all is trained
+                        self._restore(self._best.step, like)
                 return step, state
         if steps:
             raise ValueError(f"{self._folder}: none of the checkpoints ({len(steps)}) fits or can be read")
@@ -96,14 +102,19 @@ class Checkpoints:
         return None if self._best is None else self._best.quality
 
     def restore_best(self, like: Any) -> Any:
-        """State of the best step. Raises ValueError if there is none or it cannot be read."""
+        """State of the best step. Raises ValueError if there is none, or if it cannot be read.
+
+        Nothing less good takes its place unless somebody takes its folder away: then it is the best of the others.
+        """
         step = self.best_step()
         if step is None:
             raise ValueError(f"{self._folder}: no validated checkpoint")
         try:
             return self._restore(step, like)
         except _Unreadable as error:
-            raise ValueError(f"the best {error}: remove the workdir to train again") from None
+            others = self._best_of([other for other in self._manager.all_steps() if other != step])
+            choice = f"move its folder away to test step {others.step} instead, or " if others else ""
+            raise ValueError(f"the best {error}; {choice}remove the workdir to train again") from None
 
     def wait(self) -> None:
         """Blocks until everything saved is on the disk. Raises OSError if it cannot be written."""
@@ -140,7 +151,7 @@ class Checkpoints:
     def _checked(self, step: int, shapes: Any) -> Any:
         seal = self._seal(step)
         state = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
-        if seal is not None and seal["sha256"] != _digest(state, seal["best"]):
+        if seal is not None and seal["sha256"] != _digest(state, seal):
             raise ValueError("its content does not match its digest")
         return state
 
@@ -152,29 +163,47 @@ class Checkpoints:
     def _best_on_disk(self) -> Best | None:
         """The best step, by the newest checkpoint whose seal can be read."""
         for step in sorted(self._manager.all_steps(), reverse=True):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            with contextlib.suppress(*NO_SEAL):
                 if (seal := self._seal(step)) is None:
-                    return self._best_without_seals()
+                    return self._best_of(self._manager.all_steps())
                 return seal["best"] and Best(*seal["best"])
         return None
 
-    def _best_without_seals(self) -> Best | None:
-        """The best step by the metrics that Orbax wrote for checkpoints of an earlier version."""
+    def _best_that_is_there(self) -> Best | None:
+        """The best step; if somebody took its folder away, the best of the others, which a warning says."""
+        best, steps = self._best_on_disk(), self._manager.all_steps()
+        if best is None or best.step in steps:
+            return best
+        others = self._best_of(steps)
+        left = f"the best of those left is {others.step}" if others else "none of those left is validated"
+        logging.getLogger("oplstm_jax").warning(f"checkpoint {self._folder / str(best.step)}, the best, is gone; {left}")
+        return others
+
+    def _best_of(self, steps: Sequence[int]) -> Best | None:
+        """The best of these steps by their own qualities, None if none of them is known."""
         found = []
-        for step in self._manager.all_steps():
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                quality = json.loads((self._folder / str(step) / "metrics" / "metrics").read_text())["quality"]
-                found.append(Best(step, float(quality)))
+        for step in steps:
+            with contextlib.suppress(*NO_SEAL):
+                if (quality := self._quality(step)) is not None:
+                    found.append(Best(step, float(quality)))
         return max(found, key=lambda best: (best.quality, -best.step), default=None)
+
+    def _quality(self, step: int) -> float | None:
+        """The validation quality of a checkpoint; one of an earlier version has it where Orbax keeps metrics."""
+        seal = self._seal(step)
+        if seal is not None:
+            return seal.get("quality")
+        return json.loads((self._folder / str(step) / "metrics" / "metrics").read_text())["quality"]
 
 
 class _Unreadable(Exception):
     pass
 
 
-def _digest(state: Any, best: Sequence | None) -> str:
-    """SHA-256 of the arrays of a state and of which step is best."""
-    return hashlib.sha256(json.dumps([sha256(state), best]).encode()).hexdigest()
+def _digest(state: Any, seal: dict[str, Any]) -> str:
+    """SHA-256 of the arrays of a state and of what else its seal says; the first seals did not know the quality."""
+    said = [seal[name] for name in ("best", "quality") if name in seal]
+    return hashlib.sha256(json.dumps([sha256(state), *said]).encode()).hexdigest()
 
 
 @contextlib.contextmanager

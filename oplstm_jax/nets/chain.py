@@ -1,7 +1,7 @@
 """Base-learners taken apart into a chain of layers, each a Flax module of its own.
 
-A residual or transformer block is one layer of the chain: its message goes through all of the block, shortcuts included,
-and its kernels get their updates together, each as the block's vector-Jacobian product with respect to it.
+A residual or transformer block is one layer of the chain: its message goes through all of the block, shortcuts
+included, and its kernels get their updates together, each as the block's vector-Jacobian product with respect to it.
 """
 
 import flax.linen as nn

@@ -43,8 +43,8 @@ class ResNet12(nn.Module):
 class ResidualBlock(nn.Module):
     """Three 3x3 convolutions beside a 1x1 convolution, summed; x [M, H, W, F] -> [M, H // 2, W // 2, filters].
 
-    Every convolution is normalised and, but for the last and the shortcut, followed by a LeakyReLU of slope 0.1; the sum
-    goes through a LeakyReLU and 2x2 max pooling.
+    Every convolution is normalised and, but for the last and the shortcut, followed by a LeakyReLU of slope 0.1; the
+    sum goes through a LeakyReLU and 2x2 max pooling.
 
     Parameters: `conv_0` .. `conv_2` with kernel [3, 3, in, out] and bias [out], `shortcut` with kernel [in, out],
     `norm_0` .. `norm_2` and `norm_shortcut` with scale and shift.

@@ -19,8 +19,8 @@ class VisionTransformer(nn.Module):
 
     Inputs are images [M, H, W, channels] whose sides are multiples of `patch`. The only normalisation is layer norm of
     each token, so examples do not depend on one another. width: of a token; heads, a divisor of it, of the attention.
-    With `outputs=None` the mean tokens [M, width] are the result. Parameters: `patches` (`PatchEmbedding`), `block_0` ..
-    (`TransformerBlock`), `norm` with scale and bias, and `out` with kernel [width, out] and bias [out].
+    With `outputs=None` the mean tokens [M, width] are the result. Parameters: `patches` (`PatchEmbedding`), `block_0`
+    .. (`TransformerBlock`), `norm` with scale and bias, and `out` with kernel [width, out] and bias [out].
     """
 
     width: int = 64
