@@ -1,37 +1,24 @@
 """Checkpoints with Orbax: the two newest are kept, and the one with the best validation score.
 
-Every checkpoint carries a seal, in Orbax's metadata file: the digest of its state, its own validation quality, and which
-step was best when it was written. A state whose digest differs (Orbax itself does not notice every changed byte) counts
-as unreadable.
+Every checkpoint carries a seal (`seals.py`); one whose state does not match it counts as unreadable.
 """
 
 import contextlib
 import gc
-import hashlib
-import json
 import logging
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
-from oplstm_jax.params import sha256
-
-SEAL, METADATA = "oplstm_jax", "_CHECKPOINT_METADATA"
-NO_SEAL = (OSError, ValueError, KeyError, TypeError, AttributeError)  # of a metadata file that is missing or damaged
-
-
-class Best(NamedTuple):
-    """The step with the best validation score so far, and its quality."""
-
-    step: int
-    quality: float
+from oplstm_jax import seals
+from oplstm_jax.seals import Best
 
 
 class Checkpoints:
@@ -49,7 +36,7 @@ class Checkpoints:
             lightweight_initialize=True,
         )
         self._manager = ocp.CheckpointManager(self._folder, options=options)
-        self._best = self._best_on_disk()
+        self._best = seals.newest_best(self._folder, self._manager.all_steps())
 
     def save(self, step: int, state: Any, quality: float | None = None) -> None:
         """Saves asynchronously. A checkpoint without quality (between validations) is never the best.
@@ -58,10 +45,9 @@ class Checkpoints:
         """
         if quality is not None and (self._best is None or quality > self._best.quality):
             self._best = Best(step, float(quality))
-        seal: dict[str, Any] = {"best": self._best, "quality": None if quality is None else float(quality)}
-        seal["sha256"] = _digest(state, seal)
+        seal = seals.sealed(state, self._best, quality)
         with self._written():
-            self._manager.save(step, args=ocp.args.StandardSave(state), custom_metadata={SEAL: seal})
+            self._manager.save(step, args=ocp.args.StandardSave(state), custom_metadata=seal)
 
     def latest(self, like: Any, up_to: int | None = None) -> tuple[int, Any] | None:
         """(step, state) of the newest checkpoint that can be read, or None if there is none at all.
@@ -112,7 +98,7 @@ class Checkpoints:
         try:
             return self._restore(step, like)
         except _Unreadable as error:
-            others = self._best_of([other for other in self._manager.all_steps() if other != step])
+            others = seals.best_of(self._folder, [other for other in self._manager.all_steps() if other != step])
             choice = f"move its folder away to test step {others.step} instead, or " if others else ""
             raise ValueError(f"the best {error}; {choice}remove the workdir to train again") from None
 
@@ -149,61 +135,26 @@ class Checkpoints:
         raise _Unreadable(message)
 
     def _checked(self, step: int, shapes: Any) -> Any:
-        seal = self._seal(step)
+        seal = seals.read_seal(self._folder, step)
         state = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
-        if seal is not None and seal["sha256"] != _digest(state, seal):
-            raise ValueError("its content does not match its digest")
+        seals.check_seal(seal, state)
         return state
-
-    def _seal(self, step: int) -> dict[str, Any] | None:
-        """What a checkpoint says of itself; None for one of an earlier version, which had no seals."""
-        own = json.loads((self._folder / str(step) / METADATA).read_text())["custom_metadata"]
-        return own[SEAL] if own else None
-
-    def _best_on_disk(self) -> Best | None:
-        """The best step, by the newest checkpoint whose seal can be read."""
-        for step in sorted(self._manager.all_steps(), reverse=True):
-            with contextlib.suppress(*NO_SEAL):
-                if (seal := self._seal(step)) is None:
-                    return self._best_of(self._manager.all_steps())
-                return seal["best"] and Best(*seal["best"])
-        return None
 
     def _best_that_is_there(self) -> Best | None:
         """The best step; if somebody took its folder away, the best of the others, which a warning says."""
-        best, steps = self._best_on_disk(), self._manager.all_steps()
+        steps = self._manager.all_steps()
+        best = seals.newest_best(self._folder, steps)
         if best is None or best.step in steps:
             return best
-        others = self._best_of(steps)
+        others = seals.best_of(self._folder, steps)
         left = f"the best of those left is {others.step}" if others else "none of those left is validated"
-        logging.getLogger("oplstm_jax").warning(f"checkpoint {self._folder / str(best.step)}, the best, is gone; {left}")
+        gone = self._folder / str(best.step)
+        logging.getLogger("oplstm_jax").warning(f"checkpoint {gone}, the best, is gone; {left}")
         return others
-
-    def _best_of(self, steps: Sequence[int]) -> Best | None:
-        """The best of these steps by their own qualities, None if none of them is known."""
-        found = []
-        for step in steps:
-            with contextlib.suppress(*NO_SEAL):
-                if (quality := self._quality(step)) is not None:
-                    found.append(Best(step, float(quality)))
-        return max(found, key=lambda best: (best.quality, -best.step), default=None)
-
-    def _quality(self, step: int) -> float | None:
-        """The validation quality of a checkpoint; one of an earlier version has it where Orbax keeps metrics."""
-        seal = self._seal(step)
-        if seal is not None:
-            return seal.get("quality")
-        return json.loads((self._folder / str(step) / "metrics" / "metrics").read_text())["quality"]
 
 
 class _Unreadable(Exception):
     pass
-
-
-def _digest(state: Any, seal: dict[str, Any]) -> str:
-    """SHA-256 of the arrays of a state and of what else its seal says; the first seals did not know the quality."""
-    said = [seal[name] for name in ("best", "quality") if name in seal]
-    return hashlib.sha256(json.dumps([sha256(state), *said]).encode()).hexdigest()
 
 
 @contextlib.contextmanager

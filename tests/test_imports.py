@@ -29,6 +29,7 @@ LAYERS = {
     "finite": 5,
     "task_lists": 6,
     "checkpoint": 5,
+    "seals": 4,
     "check": 6,
     "progress": 5,
     "workdir": 5,
