@@ -8,6 +8,7 @@ from experiments import table_figures
 from experiments.configs import glyphs, natural, omniglot, omniglot_conv4, sine
 from experiments.similarity import METRICS, measure_run
 from experiments.table import Part, Table, Test
+from experiments.tables_beyond import BEYOND
 from oplstm_jax import published
 from oplstm_jax.published import NATURAL, OMNIGLOT, SECONDS, SINE, Published
 
@@ -170,9 +171,11 @@ TABLES: dict[str, Callable[..., Table]] = {
     "within": _within,
     "cross": _cross,
     "glyphs": _glyphs,
+    **BEYOND,
 }
-DATA_SETS = {"within": (1, 2), "cross": (2,), "updates": (0, 1, 2)}  # how many --data may name, where not 0 or 1
+DATA_SETS = {"within": (1, 2), "cross": (2,), "updates": (0, 1, 2), **dict.fromkeys(BEYOND, (0,))}  # how many --data may name, where not 0 or 1
 GROUPS = {
     "invariance": ("invariance_sine", "invariance_omniglot"),
-    "all": tuple(name for name in TABLES if name != "glyphs"),
+    "beyond": tuple(BEYOND),
+    "all": tuple(name for name in TABLES if name not in ("glyphs", *BEYOND)),
 }

@@ -2,7 +2,8 @@
 
     learner, base          names; options: the learner's own hyper-parameters
     hidden, filters        widths of the base-learner: of `mlp`, of `conv4`
-    data                   sine, glyphs, a prepared set, an .npz pack or a folder of images
+    data                   sine, trajectory, drift, latest, glyphs, a prepared set, an .npz pack or a folder of images
+    position               append its place in time to every input (trajectory, drift and latest only)
     image_size             pixels square (None: as the set is)
     rotations, augment     quarter turns as extra classes; flip, crop, colour: random changes, both in meta-training only
     seed                   of meta-training
@@ -25,7 +26,8 @@ import flax.linen as nn
 import jax
 
 from oplstm_jax import learners
-from oplstm_jax.data import Augment, ImageSet, Pool, load, make_sampler, sine, split_classes
+from oplstm_jax.data import Augment, ImageSet, Pool, load, make_sampler, split_classes
+from oplstm_jax.data.families import FAMILIES
 from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
@@ -40,7 +42,6 @@ POSITIVE = (
 ).split()
 NOT_NEGATIVE = "seed passes eval_passes patience_tasks".split()
 LARGEST = 2**31  # steps are counted, and sizes indexed, with 32 bits
-SINE_CHANCE = 4.2517  # E[A^2] / 2: the mean squared error of predicting 0 everywhere
 BASES = ("mlp", "conv4", "none")
 PRECISIONS = ("float32", "bfloat16")
 
@@ -72,7 +73,7 @@ def check_numbers(config: Mapping[str, Any]) -> None:
         raise ValueError(f"outer_clip is {clip!r}: expected None or a number above 0")
     if config["tasks_at_once"] is not None and not _is_number(config["tasks_at_once"], numbers.Integral):
         raise ValueError(f"tasks_at_once is {config['tasks_at_once']!r}: expected None or a whole number")
-    for name in ("rotations", "skip_nonfinite"):
+    for name in ("rotations", "skip_nonfinite", "position"):
         if not isinstance(config[name], bool):
             raise ValueError(f"{name} is {config[name]!r}: expected True or False")
 
@@ -88,22 +89,36 @@ def _is_number(value: Any, kind: Any) -> bool:
 def build_problem(config: Mapping[str, Any]) -> Problem:
     """Learners, losses and samplers. Raises ValueError for unknown names and impossible combinations."""
     check_mode(config["norm"])
-    regression = config["data"] == "sine"
-    loss = mean_squared_error if regression else cross_entropy
+    regression = is_regression(config)
     return Problem(
         learner=build_learner(config, config["passes"]),
         eval_learner=build_learner(config, config["eval_passes"]),
-        loss=loss,
+        loss=mean_squared_error if regression else cross_entropy,
         score=mean_squared_error if regression else accuracy,
         metric="mse" if regression else "accuracy",
-        chance=SINE_CHANCE if regression else 1 / config["way"],
+        chance=chance(config),
         sampler=functools.partial(build_sampler, config),
     )
 
 
+def is_regression(config: Mapping[str, Any]) -> bool:
+    """Whether targets are real values, scored by their mean squared error."""
+    return config["data"] in FAMILIES and FAMILIES[config["data"]].outputs is not None
+
+
+def outputs(config: Mapping[str, Any]) -> int:
+    """How many outputs a base-learner has, C."""
+    return (config["data"] in FAMILIES and FAMILIES[config["data"]].outputs) or config["way"]
+
+
+def chance(config: Mapping[str, Any]) -> float:
+    """The score of knowing nothing."""
+    return (config["data"] in FAMILIES and FAMILIES[config["data"]].chance) or 1 / config["way"]
+
+
 def build_learner(config: Mapping[str, Any], passes: int) -> Learner:
     """The learner with the given number of passes. Raises ValueError for unknown names or options."""
-    regression = config["data"] == "sine"
+    regression = is_regression(config)
     loss = mean_squared_error if regression else cross_entropy
     if not isinstance(config["options"], Mapping):
         raise ValueError(f"options is {config['options']!r}: expected names and values")
@@ -123,8 +138,11 @@ def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
     """key -> Episode of the training, validation or test tasks. Raises ValueError for impossible tasks or no data."""
     shot = config["train_shot"] if split == "train" else config["shot"]
     query = config["test_query"] if split == "test" else config["query"]
-    if config["data"] == "sine":
-        return jax.tree_util.Partial(functools.partial(sine.sample_episode, shot=shot, query=query))
+    family = FAMILIES.get(config["data"])
+    if config["position"] and not (family and family.is_sequence):
+        raise ValueError(f"position is True, but the examples of {config['data']} have no place in time")
+    if family:
+        return jax.tree_util.Partial(lambda key: family.sample(key, config["way"], shot, query, config["position"]))
     training = split == "train"
     return make_sampler(
         _pool(config, split),
@@ -139,8 +157,9 @@ def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
 
 def list_of_test_tasks(config: Mapping[str, Any]) -> str:
     """Digest of the list of test tasks: equal for all learners, seeds and machines that are tested on the same tasks."""
-    sizes = {name: config[name] for name in ("way", "shot", "test_query")}
-    source = "sine" if config["data"] == "sine" else _images(config["data"], config["image_size"]).digest
+    data, sizes = config["data"], {name: config[name] for name in ("way", "shot", "test_query")}
+    sizes |= {"position": True} if config["position"] else {}
+    source = data if data in FAMILIES else _images(data, config["image_size"]).digest
     return task_list_digest("test", config["test_tasks"], source, sizes)
 
 
@@ -156,7 +175,7 @@ def _pool(config: Mapping[str, Any], split: str) -> Pool:
 
 def _images(data: str, image_size: int | None) -> ImageSet:
     if not isinstance(data, str) or "\0" in data:
-        raise ValueError(f"data is {data!r}: expected sine, the name of a data set or a path")
+        raise ValueError(f"data is {data!r}: expected {', '.join(FAMILIES)}, the name of a data set or a path")
     if image_size is not None and not _is_number(image_size, numbers.Integral):
         raise ValueError(f"image_size is {image_size!r}: expected None or a whole number of pixels")
     return _loaded(data, image_size)
@@ -177,11 +196,10 @@ def build_base(config: Mapping[str, Any]) -> nn.Module | None:
         raise ValueError(f"precision is {config['precision']}: base {config['base']} only has float32, conv4 has both")
     if config["base"] == "none":
         return None
-    outputs = 1 if config["data"] == "sine" else config["way"]
     if config["base"] == "conv4":
-        return Conv4(config["filters"], outputs, config["norm"], precision=config["precision"])
+        return Conv4(config["filters"], outputs(config), config["norm"], precision=config["precision"])
     hidden = config["hidden"]
     if not isinstance(hidden, (tuple, list)) or not hidden or not all(map(_is_width, hidden)):
         raise ValueError(f"hidden is {hidden}: expected one or more positive widths")
     hidden = tuple(hidden)
-    return MLP(hidden, outputs, config["norm"], zero_hidden_biases=config["data"] == "sine")
+    return MLP(hidden, outputs(config), config["norm"], zero_hidden_biases=config["data"] == "sine")

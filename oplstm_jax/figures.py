@@ -16,6 +16,7 @@ STYLES = {
     "pi_lstm": ("#0072b2", "-.", "s"),
     "op_lstm": ("#c0392b", "-", "o"),
     "op_lstm_head": ("#c0392b", "-", "o"),
+    "op_lstm_sequential": ("#d35400", "--", "P"),
     "maml": ("#00805f", "--", "^"),
     "protonet": ("#7b3294", (0, (5, 1)), "D"),
 }
@@ -27,13 +28,17 @@ OTHER = ("#555555", (0, (1, 1)), "x")
 
 
 def learning_curves(
-    path: Path, panels: Mapping[str, Mapping[str, Sequence[list[dict]]]], metric: str, chance: float
+    path: Path, panels: Mapping[str, Mapping[str, Sequence[list[dict]]]], scales: Mapping[str, tuple[str, float]]
 ) -> None:
-    """Validation score against training tasks, a panel each; panels: title -> learner -> lines of metrics per seed."""
+    """Validation score against training tasks, a panel each.
+
+    panels: title -> learner -> lines of metrics per seed. scales: title -> (metric, chance).
+    """
     figure, axes = _panels(min(3, len(panels)), rows=-(-len(panels) // 3))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     for axis, (title, learners) in zip(axes, panels.items(), strict=False):
+        metric, chance = scales[title]
         for learner, seeds in learners.items():
             colour, dash, marker = STYLES.get(learner, OTHER)
             for number, lines in enumerate(seeds):
@@ -96,6 +101,32 @@ def by_shots(
     if metric == "mse":
         axes[0].set_yscale("log")
     _finish(figure, axes, path)
+
+
+def by_part(
+    path: Path, panels: Mapping[str, tuple[str, Mapping[str, Sequence[float]]]], bounds: Mapping[str, dict[str, float]]
+) -> None:
+    """Test scores, a panel for each part of a table: a dot a seed, and a bar at their mean.
+
+    panels: title -> (metric, learner -> score of each seed). bounds: title -> words -> score to draw a line at.
+    """
+    figure, axes = _panels(min(3, len(panels)), rows=-(-len(panels) // 3), size=(4.2, 3.4))
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (title, (metric, learners)) in zip(axes, panels.items(), strict=False):
+        scale = 100 if metric == "accuracy" else 1
+        for place, (learner, scores) in enumerate(learners.items()):
+            colour, _, marker = STYLES.get(learner, OTHER)
+            values = [scale * score for score in scores]
+            dots = {"color": colour, "marker": marker, "ls": "none", "ms": 5, "mfc": "none", "label": LABELS[learner]}
+            axis.plot([place] * len(values), values, **dots)
+            axis.plot([place - 0.3, place + 0.3], [np.mean(values)] * 2, color=colour, lw=2)
+        for (words, score), dash in zip(bounds.get(title, {}).items(), (":", "--"), strict=False):
+            axis.axhline(scale * score, color="grey", lw=0.9, ls=dash, label=words)
+        axis.set(title=title, xticks=[], ylabel=f"test {'accuracy in %' if metric == 'accuracy' else metric}")
+        if metric == "mse":
+            axis.set_yscale("log")
+    _finish(figure, axes[: len(panels)], path)
 
 
 def update_similarity(path: Path, panels: Mapping[str, Sequence[list[dict]]]) -> None:

@@ -35,7 +35,7 @@ def test_tasks_of_omniglot_need_no_more_drawings_than_there_are(name):
 
 
 def test_groups_are_made_of_tables():
-    assert set(GROUPS["all"]) | {"glyphs"} == set(TABLES)
+    assert set(GROUPS["all"]) | set(GROUPS["beyond"]) | {"glyphs"} == set(TABLES)
     assert not set(GROUPS) & set(TABLES) and set(GROUPS["invariance"]) < set(GROUPS["all"])
 
 

@@ -63,10 +63,8 @@ def load(name: str, folder: Path = FOLDER) -> Entry:
 def _shapes(about: dict[str, Any]) -> Episode:
     """Shapes of one task such as the entry was trained for."""
     config = about["config"]
-    outputs = 1 if config["data"] == "sine" else config["way"]
-
     def split(examples: int) -> Split:
-        shapes = (examples, *about["input_shape"]), (examples, outputs)
+        shapes = (examples, *about["input_shape"]), (examples, build.outputs(config))
         return jax.eval_shape(lambda: Split(*map(jnp.zeros, shapes)))
 
     return Episode(split(config["way"] * config["shot"]), split(config["way"] * config["query"]))
