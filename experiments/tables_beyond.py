@@ -5,7 +5,7 @@ from experiments.configs import sequences, sine
 from experiments.table import Part, Table, Test
 
 EVENTS = 10  # examples in the support set of a sequence
-FAMILIES = ("trajectory", "drift", "latest")
+FAMILIES = ("drift", "latest", "trajectory")
 POOLS = {"hidden": "every pass", "hidden_and_cell": "every pass, cells too", "last_pass": "last pass"}
 
 

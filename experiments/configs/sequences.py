@@ -11,16 +11,16 @@ trains them all; what they reach is in results/beyond/order.
 from experiments.configs.base import base_config, configure
 
 OUTER_PRODUCTS = {"sizes": (5, 5, 1), "gamma": 0.1, "backprop_through_predictions": True, "adapt_biases": True}
-PLAIN = {"base": "none", "learning_rate": 3e-3, "passes": 2}
+PLAIN = {"base": "none", "learning_rate": 5e-3, "passes": 2}
 LEARNERS = {
     "lstm": PLAIN,
     "pi_lstm": PLAIN,
-    "op_lstm": {"learning_rate": 3e-3, "passes": 4},
-    "op_lstm_sequential": {"learning_rate": 3e-3, "passes": 1},
+    "op_lstm": {"learning_rate": 5e-3, "passes": 4},
+    "op_lstm_sequential": {"learning_rate": 5e-3, "passes": 1},
 }
 OPTIONS = {
-    "lstm": {"sizes": (40, 40), "inputs": "target"},
-    "pi_lstm": {"sizes": (40, 40), "pool": "hidden", "first_pass_targets": True},
+    "lstm": {"sizes": (32,), "inputs": "target"},
+    "pi_lstm": {"sizes": (32,), "pool": "hidden", "first_pass_targets": True},
     "op_lstm": OUTER_PRODUCTS,
     "op_lstm_sequential": OUTER_PRODUCTS,
 }
@@ -30,9 +30,9 @@ def get_config(argument: str = "op_lstm_sequential"):
     """The configuration of one learner: "op_lstm" or "op_lstm_sequential,data=latest,way=5,shot=2"."""
     config = base_config()
     config.data, config.base, config.norm = "drift", "mlp", "none"
-    config.hidden = (32, 32)
+    config.hidden = (16,)
     config.way, config.shot, config.query, config.test_query = 1, 10, 20, 20
     config.meta_batch = 4
-    config.train_tasks, config.validate_every, config.log_every = 12_000, 3_000, 1_000
-    config.validation_tasks, config.test_tasks, config.patience_tasks = 400, 1_000, 6_000
+    config.train_tasks, config.validate_every, config.log_every = 8_000, 2_000, 1_000
+    config.validation_tasks, config.test_tasks, config.patience_tasks = 200, 600, 6_000
     return configure(config, argument, LEARNERS, OPTIONS)
