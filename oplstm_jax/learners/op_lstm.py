@@ -8,7 +8,7 @@ import functools
 
 from oplstm_jax.learners import fast_weights, op_pass
 from oplstm_jax.learners.arguments import checks_arguments
-from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm
+from oplstm_jax.learners.rules import UpdateRule
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.types import Learner, Split
 
@@ -39,8 +39,8 @@ def op_lstm(
     info per pass: updates (a tuple of [T, D_in, D_out] per layer, as applied), messages (a tuple of [T, M, D] per
     layer; the last is the target), outputs [T, M, C] before the update.
     """
-    rules = output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm()
-    how = op_pass.LayerUpdates(base, *rules, gamma, backprop_through_predictions, adapt_biases, low_rank)
+    options = gamma, backprop_through_predictions, adapt_biases, low_rank
+    how = op_pass.layer_updates(base, output_rule, hidden_rule, *options)
 
     def adapt(params, support: Split, *, key=None):
         x = support.x.reshape(support.x.shape[0], -1)

@@ -10,7 +10,7 @@ import jax
 
 from oplstm_jax.learners import fast_weights, op_pass
 from oplstm_jax.learners.arguments import checks_arguments
-from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm
+from oplstm_jax.learners.rules import UpdateRule
 from oplstm_jax.nets.mlp import BATCH_MODES, MLP
 from oplstm_jax.types import Learner, Split
 
@@ -38,8 +38,8 @@ def op_lstm_sequential(
     """
     if base.norm in BATCH_MODES:
         raise ValueError(f"norm is {base.norm}: op_lstm_sequential sees one example at a time: expected layer or none")
-    rules = output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm()
-    how = op_pass.LayerUpdates(base, *rules, gamma, backprop_through_predictions, adapt_biases, low_rank)
+    options = gamma, backprop_through_predictions, adapt_biases, low_rank
+    how = op_pass.layer_updates(base, output_rule, hidden_rule, *options)
 
     def adapt(params, support: Split, *, key=None):
         x, examples = support.x.reshape(support.x.shape[0], -1), support.x.shape[0]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from oplstm_jax.learners import fast_weights
 from oplstm_jax.learners.fast_weights import FastWeights
-from oplstm_jax.learners.rules import UpdateRule, outer_product, run_passes, step_factor
+from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, outer_product, run_passes, step_factor
 from oplstm_jax.nets.mlp import BATCH_MODES, MLP
 from oplstm_jax.types import Array, Episode, Info, Params, Split
 
@@ -52,10 +52,15 @@ class Emitted(NamedTuple):
 Carry = tuple[FastWeights, tuple]  # fast weights, and the state of each layer's rule
 
 
-def init_params(how: LayerUpdates, key: Array, episode: Episode) -> Params:
-    """base, output_rule, hidden_rule and, where used, gamma [1]. Raises ValueError for a base without outputs."""
-    if how.base.outputs is None:
+def layer_updates(base: MLP, output_rule: UpdateRule | None, hidden_rule: UpdateRule | None, *rest) -> LayerUpdates:
+    """The arguments together, a rule of None being the paper's. Raises ValueError for a base-learner without outputs."""
+    if base.outputs is None:
         raise ValueError("op_lstm needs a base-learner with an output layer: set MLP(outputs=C)")
+    return LayerUpdates(base, output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm(), *rest)
+
+
+def init_params(how: LayerUpdates, key: Array, episode: Episode) -> Params:
+    """base, output_rule, hidden_rule and, where used, gamma [1]."""
     keys = jax.random.split(key, 3)
     params = {
         "base": how.base.init(keys[0], episode.support.x)["params"],
