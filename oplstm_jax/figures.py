@@ -129,6 +129,18 @@ def by_part(
     _finish(figure, axes[: len(panels)], path)
 
 
+def spreads(path: Path, values: Mapping[str, np.ndarray]) -> None:
+    """Standard deviation over orders of a task's score, relative to its mean: a box for the tasks of each learner."""
+    figure, axes = _panels(1, size=(6.4, 0.42 * len(values) + 1.2))
+    floor = 1e-8  # what rounding leaves of no spread at all
+    boxes = [np.maximum(tasks, floor) for tasks in values.values()]
+    axes[0].boxplot(boxes, orientation="horizontal", whis=(5, 95), sym="")
+    axes[0].set(xscale="log", xlabel="standard deviation over orders / mean, of a task's score")
+    axes[0].set_yticks(range(1, len(values) + 1), list(values))
+    axes[0].invert_yaxis()
+    _finish(figure, axes, path)
+
+
 def update_similarity(path: Path, panels: Mapping[str, Sequence[list[dict]]]) -> None:
     """Cosines (above) and ratios of norms (below) against training tasks, a column per data set.
 

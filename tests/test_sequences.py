@@ -1,7 +1,5 @@
 """Tasks that are sequences: what they are drawn from, what order is worth in them, and the learner that reads it."""
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,8 +95,9 @@ def test_chance_is_the_score_of_knowing_nothing(family):
 def test_updates_one_by_one_are_passes_over_single_examples(x64):
     net = MLP((6, 5), 2)
     x, y = jax.random.normal(jax.random.key(0), (3, 2)), jax.random.normal(jax.random.key(1), (3, 2))
-    for biases, low_rank in itertools.product((False, True), (False, True)):
-        one, every = op_lstm(net, 1, adapt_biases=biases), op_lstm_sequential(net, 2, adapt_biases=biases, low_rank=low_rank)
+    for biases, low_rank in ((False, True), (True, False)):
+        one = op_lstm(net, 1, adapt_biases=biases)
+        every = op_lstm_sequential(net, 2, adapt_biases=biases, low_rank=low_rank)
         params = jax.tree.map(jnp.float64, every.init(jax.random.key(2), Episode(Split(x, y), Split(x, y))))
         fast, info = every.adapt(params, Split(x, y))
         assert info["updates"][0].shape == (2, 3, 2, 6) and info["outputs"].shape == (2, 3, 2)

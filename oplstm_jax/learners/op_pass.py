@@ -53,7 +53,7 @@ Carry = tuple[FastWeights, tuple]  # fast weights, and the state of each layer's
 
 
 def layer_updates(base: MLP, output_rule: UpdateRule | None, hidden_rule: UpdateRule | None, *rest) -> LayerUpdates:
-    """The arguments together, a rule of None being the paper's. Raises ValueError for a base-learner without outputs."""
+    """The arguments together, a rule of None being the paper's. Raises ValueError for a base without outputs."""
     if base.outputs is None:
         raise ValueError("op_lstm needs a base-learner with an output layer: set MLP(outputs=C)")
     return LayerUpdates(base, output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm(), *rest)
