@@ -141,6 +141,27 @@ def spreads(path: Path, values: Mapping[str, np.ndarray]) -> None:
     _finish(figure, axes, path)
 
 
+def courses(path: Path, values: Mapping[str, Sequence[tuple[int | None, int | None, int]]]) -> None:
+    """A line for every run from where it left chance to where it was near its best, a cross where it never left.
+
+    values: name -> training tasks at (left chance, near its best, end) of each run.
+    """
+    figure, axes = _panels(1, size=(7, 0.4 * len(values) + 1.4))
+    for place, runs in enumerate(values.values()):
+        for number, (left, near, last) in enumerate(runs):
+            height = place + 0.6 * ((number + 0.5) / len(runs) - 0.5)
+            if left is None or near is None:
+                axes[0].plot(last, height, "x", color="#c0392b", ms=5, label="still at chance")
+            else:
+                axes[0].plot([left, near], [height] * 2, "-", color="#0072b2", lw=1)
+                axes[0].plot(left, height, "o", color="#0072b2", ms=3, label="left chance")
+                axes[0].plot(near, height, "s", color="#00805f", ms=4, mfc="none", label="error twice its least")
+    axes[0].set(xscale="log", xlabel="training tasks")
+    axes[0].set_yticks(range(len(values)), list(values), fontsize=7)
+    axes[0].invert_yaxis()
+    _finish(figure, axes, path)
+
+
 def update_similarity(path: Path, panels: Mapping[str, Sequence[list[dict]]]) -> None:
     """Cosines (above) and ratios of norms (below) against training tasks, a column per data set.
 
