@@ -41,7 +41,7 @@ def main() -> None:
     groups = _groups([Path(word) for word in words])
     rows = [_row(name, courses) for name, courses in groups.items()]
     to.mkdir(parents=True, exist_ok=True)
-    figures.courses(to / "figure.png", {name: [_points(found) for found in courses] for name, courses in groups.items()})
+    figures.courses(to / "figure.png", {name: list(map(_points, courses)) for name, courses in groups.items()})
     about = (
         "Validations are as far apart as the configurations say, so a time is the first of them at which it was true. "
         "Past chance is more than a twentieth of it better; error is the mean squared error or one minus accuracy."

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from experiments.cells import summaries
+from experiments.finding import markdown as finding_text
 from experiments.tables import make_table
 from oplstm_jax import tabular
 
 ROOT = Path(__file__).parents[1]
-TABLES = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results").rglob("table.json"))
+FOLDERS = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results").rglob("table.json"))
+TABLES = [folder for folder in FOLDERS if "cells" in json.loads((ROOT / folder / "table.json").read_text())]
+BEYOND = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results" / "beyond").rglob("table.json"))
 RUNS = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results").rglob("result.json"))
 OF_CELL = ("learner", "shot", "metric", "norm", "test_query", "hardware", "versions", "commits", "train_tasks", "data")
 OF_SEED = ("score", "interval", "test_tasks", "command", "commit", "hardware", "wall_seconds", "params_sha256")
@@ -93,4 +96,14 @@ def _rounded(cell):
 
 def test_the_readme_shows_every_table():
     readme = (ROOT / "README.md").read_text()
-    assert [folder for folder in TABLES if f"<!-- {folder.as_posix()}/table.md -->" not in readme] == []
+    shown = [folder for folder in TABLES if folder not in BEYOND]
+    assert [folder for folder in shown if f"<!-- {folder.as_posix()}/table.md -->" not in readme] == []
+
+
+@pytest.mark.parametrize("folder", BEYOND, ids=str)
+def test_a_finding_says_what_was_found_and_how(folder):
+    finding = (ROOT / folder / "finding.md").read_text()
+    assert "python -m experiments." in finding and "change our mind" in finding
+    assert (ROOT / folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+    if folder not in TABLES:
+        assert (ROOT / folder / "table.md").read_text() == finding_text(_table(folder))

@@ -33,7 +33,7 @@ def course(lines: Iterable[Mapping[str, Any]], metric: str, chance: float) -> Co
 
 
 def share_left(courses: Sequence[Course]) -> tuple[float, tuple[float, float]]:
-    """Share of the runs that left chance, and its 95 % interval (Wilson's, which holds for few runs and for 0 and 1)."""
+    """Share of the runs that left chance, and its 95 % interval: Wilson's, for few runs and shares of 0 and 1."""
     n, z = len(courses), 1.96
     share = sum(found.left_chance is not None for found in courses) / n
     middle, spread = share + z**2 / (2 * n), z * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
