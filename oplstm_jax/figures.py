@@ -158,7 +158,7 @@ def courses(path: Path, values: Mapping[str, Sequence[tuple[int | None, int | No
                 axes[0].plot(near, height, "s", color="#00805f", ms=4, mfc="none", label="error twice its least")
     axes[0].set(xscale="log", xlabel="training tasks")
     axes[0].set_yticks(range(len(values)), list(values), fontsize=7)
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(values) - 0.5, -0.5)
     _finish(figure, axes, path)
 
 

@@ -9,7 +9,8 @@ from oplstm_jax.analysis.stability import Course, course, share_left
 
 
 def _lines(*scores):
-    return [{"tasks": 100 * number, "validation_score": score} for number, score in enumerate(scores, 1)] + [{"tasks": 999}]
+    validations = [{"tasks": 100 * number, "validation_score": score} for number, score in enumerate(scores, 1)]
+    return [*validations, {"tasks": 999}]
 
 
 def test_the_course_of_a_run():
@@ -39,7 +40,7 @@ def test_seeds_of_a_configuration_are_one_line(tmp_path):
     done = command("experiments.stability", f"--to={tmp_path}", ROOT / "results/sine/runs")
     assert done.returncode == 0, done.stderr
     rows = {row[0]: row for row in json.loads((tmp_path / "table.json").read_text())["rows"]}
-    assert rows["plain LSTM (mean-pooled), sine, none, 5-shot"][1:5] == [3, 1.0, "0.44 to 1.00", "2500 2500 2500"]
+    assert rows["sine, none,  5-shot, plain LSTM (mean-pooled)"][1:5] == [3, 1.0, "0.44 to 1.00", "2500 2500 2500"]
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
