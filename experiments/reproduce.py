@@ -25,7 +25,7 @@ from absl import flags
 
 from experiments import cli
 from experiments.cells import PlannedRun, runs, write_table
-from experiments.plan import adopt, progress_line
+from experiments.plan import adopt, progress_line, together
 from experiments.report import write_report
 from experiments.run import describe, plain, run_config, run_together
 from experiments.table import FILES, Part, Table
@@ -126,7 +126,7 @@ def _train(root: Path, planned: list[PlannedRun]) -> None:
         build.build_sampler(plain(config), "train")  # data that is not there is refused now, not when its turn comes
     root.mkdir(parents=True, exist_ok=True)
     with _other_workers(root, workers) as others:
-        for group in _groups(planned) if flags.FLAGS.together else [[run] for run in planned]:
+        for group in together(planned) if flags.FLAGS.together else [[run] for run in planned]:
             copied = [adopt(run, [*places, root]) for run in group]
             name = group[0].folder.relative_to(root)
             print(f"[{progress_line(planned, workers)}] {name}{' (copied)' * all(copied)}", file=sys.stderr, flush=True)
@@ -137,14 +137,6 @@ def _train(root: Path, planned: list[PlannedRun]) -> None:
         for other in others:
             other.wait()
         print(f"[{progress_line(planned, workers)}]", file=sys.stderr, flush=True)
-
-
-def _groups(planned: list[PlannedRun]) -> list[list[PlannedRun]]:
-    """The runs of each cell, which differ in their seeds alone."""
-    cells: dict[str, list[PlannedRun]] = {}
-    for run in planned:
-        cells.setdefault(str(run.folder).rpartition("-seed")[0], []).append(run)
-    return list(cells.values())
 
 
 def _run(group: list[PlannedRun]) -> list[dict]:

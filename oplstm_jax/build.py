@@ -2,6 +2,7 @@
 
     learner, base          names; options: the learner's own hyper-parameters
     hidden, filters        widths of the base-learner: of `mlp`, of `conv4`
+    features_from          workdir of a finished ProtoNet run whose features the learner has, frozen (None: its own)
     data                   sine, trajectory, drift, latest, glyphs, a prepared set, an .npz pack or a folder of images
     position               append its place in time to every input (trajectory, drift and latest only)
     image_size             pixels square (None: as the set is)
@@ -20,21 +21,23 @@
 import functools
 import numbers
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
 import jax
 
-from oplstm_jax import learners
+from oplstm_jax import learners, params
 from oplstm_jax.data import Augment, ImageSet, Pool, load, make_sampler, split_classes
 from oplstm_jax.data.families import FAMILIES
+from oplstm_jax.learners.frozen_features import frozen_features
 from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.norm import check_mode
 from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.task_lists import task_list_digest
-from oplstm_jax.types import Learner, Sampler
+from oplstm_jax.types import Learner, Params, Sampler
 
 POSITIVE = (
     "way shot train_shot query test_query meta_batch train_tasks validate_every log_every "
@@ -125,7 +128,18 @@ def build_learner(config: Mapping[str, Any], passes: int) -> Learner:
     options = dict(config["options"])
     if config["learner"] == "finetune" and not regression and "classes" not in options:
         options["classes"] = training_classes(config)
-    return learners.make(config["learner"], build_base(config), loss, passes, options)
+    learner = learners.make(config["learner"], build_base(config), loss, passes, options)
+    return learner if config["features_from"] is None else frozen_features(learner, _trained_features(config, learner))
+
+
+def _trained_features(config: Mapping[str, Any], learner: Learner) -> Params:
+    """The features of another run, where they fit the learner's own. Raises ValueError if there are none that do."""
+    folder = config["features_from"]
+    if not isinstance(folder, str):
+        raise ValueError(f"features_from is {folder!r}: expected None or the folder of a finished ProtoNet run")
+    episode = jax.eval_shape(build_sampler(config, "train"), jax.random.key(0))
+    own = jax.eval_shape(learner.init, jax.random.key(0), episode)
+    return params.load(Path(folder) / "params.npz", {"features": own.get("features", {})})["features"]
 
 
 def training_classes(config: Mapping[str, Any]) -> int:

@@ -30,6 +30,7 @@ LATER_FIELDS = {
     "skip_nonfinite": False,
     "precision": "float32",
     "position": False,
+    "features_from": None,
 }
 
 
