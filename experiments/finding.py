@@ -1,6 +1,7 @@
-"""The folder of a finding beyond the paper: table.md and table.json of one measurement, beside figure.png and finding.md.
+"""The folder of a finding beyond the paper: table.md and table.json of a measurement, beside figure.png and finding.md.
 
-A table.json here says `"kind": "finding"`; what it concludes, and what would change that, is finding.md, written by hand.
+A table.json here says `"kind": "finding"`; what is concluded, and what would change that, is finding.md, written by
+hand.
 """
 
 import json
@@ -35,6 +36,14 @@ def write_finding(found: Finding, to: Path) -> str:
     text = markdown(table)
     write_text(to / "table.md", text)
     return text
+
+
+def is_finding(folder: Path) -> bool:
+    """Whether the table.json of a folder is one of these, and not that of a table of the paper."""
+    try:
+        return json.loads((folder / "table.json").read_text()).get("kind") == KIND
+    except (ValueError, AttributeError):
+        return False
 
 
 def markdown(table: dict[str, Any]) -> str:

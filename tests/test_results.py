@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from experiments.cells import summaries
-from experiments.finding import markdown as finding_text
+from experiments.finding import is_finding, markdown
 from experiments.tables import make_table
 from oplstm_jax import tabular
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results").rglob("table.json"))
-TABLES = [folder for folder in FOLDERS if "cells" in json.loads((ROOT / folder / "table.json").read_text())]
-BEYOND = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results" / "beyond").rglob("table.json"))
+TABLES = [folder for folder in FOLDERS if not is_finding(ROOT / folder)]
+FINDINGS = [folder for folder in FOLDERS if is_finding(ROOT / folder)]
 RUNS = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results").rglob("result.json"))
 OF_CELL = ("learner", "shot", "metric", "norm", "test_query", "hardware", "versions", "commits", "train_tasks", "data")
 OF_SEED = ("score", "interval", "test_tasks", "command", "commit", "hardware", "wall_seconds", "params_sha256")
@@ -94,16 +94,18 @@ def _rounded(cell):
     return json.loads(json.dumps(cell), parse_float=lambda text: float(f"{float(text):.9g}"))
 
 
+@pytest.mark.parametrize("folder", FINDINGS, ids=str)
+def test_findings_say_where_they_come_from_and_what_would_change_them(folder):
+    table = _table(folder)
+    assert (ROOT / folder / "table.md").read_text() == markdown(table)
+    assert all(len(row) == len(table["heads"]) for row in table["rows"])
+    assert table["origin"]["command"].startswith("python -m experiments.") and "=/" not in table["origin"]["command"]
+    assert all(table["origin"][field] for field in ("commit", "hardware", "versions", "date"))
+    text = (ROOT / folder / "finding.md").read_text()
+    assert "What would change this:" in text and table["origin"]["commit"] in text
+    assert (ROOT / folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_the_readme_shows_every_table():
     readme = (ROOT / "README.md").read_text()
-    shown = [folder for folder in TABLES if folder not in BEYOND]
-    assert [folder for folder in shown if f"<!-- {folder.as_posix()}/table.md -->" not in readme] == []
-
-
-@pytest.mark.parametrize("folder", BEYOND, ids=str)
-def test_a_finding_says_what_was_found_and_how(folder):
-    finding = (ROOT / folder / "finding.md").read_text()
-    assert "python -m experiments." in finding and "change our mind" in finding
-    assert (ROOT / folder / "figure.png").read_bytes().startswith(b"\x89PNG")
-    if folder not in TABLES:
-        assert (ROOT / folder / "table.md").read_text() == finding_text(_table(folder))
+    assert [folder for folder in TABLES if f"<!-- {folder.as_posix()}/table.md -->" not in readme] == []
