@@ -11,23 +11,29 @@ from oplstm_jax.files import read_arrays
 from oplstm_jax.learners.frozen_features import frozen_features
 from oplstm_jax.learners.lstm import pi_lstm
 from oplstm_jax.meta import task_outputs
-from oplstm_jax.params import load
+from oplstm_jax.params import load, save
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished ProtoNet run, and the configuration of a mean-pooled LSTM on its features."""
+    """A folder with the features of a ProtoNet, and the configuration of a mean-pooled LSTM on them."""
     folder = tmp_path_factory.mktemp("frozen")
-    run_config(small_images("protonet", folder), folder / "protonet")
-    config = small_images("pi_lstm", folder, features_from=str(folder / "protonet"))
-    return folder / "protonet", config
+    trained = plain(small_images("protonet", folder))
+    episode = build.build_sampler(trained, "train")(jax.random.key(1))
+    (folder / "protonet").mkdir()
+    save(folder / "protonet" / "params.npz", build.build_learner(trained, 0).init(jax.random.key(2), episode))
+    return folder / "protonet", small_images("pi_lstm", folder, features_from=str(folder / "protonet"))
 
 
-def test_features_are_those_of_the_run_and_stay(run, tmp_path):
-    folder, config = run
-    run_config(config, tmp_path)
+@pytest.mark.slow
+def test_a_run_meta_learns_what_is_left(run, tmp_path):
+    run_config(run[1], tmp_path)
     names = set(read_arrays(tmp_path / "params.npz", "parameters"))
     assert names and not [name for name in names if name.startswith("features/")]
+
+
+def test_features_are_those_of_the_run(run):
+    folder, config = run
     learner = build.build_learner(plain(config), 2)
     joint = build.build_learner({**plain(config), "features_from": None}, 2)
     episode = build.build_sampler(plain(config), "test")(jax.random.key(1))
