@@ -9,6 +9,7 @@ import pytest
 
 from experiments.tables import GROUPS, TABLES, make_table
 from oplstm_jax.learners import FACTORIES, NAMES
+from oplstm_jax.learners.lstm import POOLS
 
 ROOT = Path(__file__).parents[1]
 SETS = {"within": ("tiny", "cub127"), "cross": ("mini", "cub"), "updates": ("mini",)}
@@ -58,6 +59,16 @@ def test_without_normalisation_nothing_else_differs():
     )
     different = {name for name in with_norm if with_norm[name] != without[name]}
     assert different == {"norm"} and without.norm == "none"
+
+
+def test_parts_of_tables_beyond_the_paper_differ_in_what_they_compare():
+    pooled = [part.configure("pi_lstm", 5) for part in make_table("pooling", ()).parts]
+    assert [config.options.pool for config in pooled] == list(POOLS)
+    parts = {part.name: part.configure("lstm", 10) for part in make_table("order", ()).parts}
+    latest = parts["latest_position"]
+    assert (latest.data, latest.position, latest.way, latest.shot, latest.train_shot) == ("latest", True, 5, 2, 2)
+    assert (parts["drift"].way, parts["drift"].shot, parts["drift"].position) == (1, 10, False)
+    assert all(config.way * config.shot == 10 and config.way * config.query == 20 for config in parts.values())
 
 
 def test_other_data_is_a_stand_in():
