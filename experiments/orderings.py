@@ -55,8 +55,9 @@ def main() -> None:
         print(name, *(f"{np.mean(values):.4g}" for values in measured[name]), file=sys.stderr, flush=True)
     for folder in flags.FLAGS.workdirs:
         measured["/".join(Path(folder).parts[-2:])] = _measure(*_trained(folder))
-    rows: list[tuple] = [(name, *map(estimate, found)) for name, found in measured.items()]
-    figures.spreads(to / "figure.png", {name: found.score_spread / found.score for name, found in measured.items()})
+    rows: list[tuple] = [(name, *map(estimate, map(np.asarray, found))) for name, found in measured.items()]
+    relative = {name: np.asarray(found.score_spread / found.score) for name, found in measured.items()}
+    figures.spreads(to / "figure.png", relative)
     about = (
         f"{flags.FLAGS.orders} random orders of each of {flags.FLAGS.tasks} support sets; mean and 95 % interval over "
         "tasks of one trained run each. Scores are mean squared errors on sine, drift and trajectory, else accuracies."

@@ -18,11 +18,12 @@ def order() -> Table:
 
 def pooling() -> Table:
     """What the mean-pooled LSTM's examples share, and when."""
-    parts = tuple(
-        Part(sine.get_config, (Test(f"pooled after {words}"),), pool, changes=lambda shot, p=pool: {"options.pool": p})
-        for pool, words in POOLS.items()
-    )
+    parts = tuple(_pooled_part(pool, words) for pool, words in POOLS.items())
     return Table("What is pooled, on few-shot sine regression", parts, ("pi_lstm",), (5, 10), table_figures.parts)
+
+
+def _pooled_part(pool: str, words: str) -> Part:
+    return Part(sine.get_config, (Test(f"pooled after {words}"),), pool, changes=lambda shot: {"options.pool": pool})
 
 
 def _sequence_part(family: str, position: bool) -> Part:

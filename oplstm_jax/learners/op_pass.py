@@ -64,7 +64,7 @@ def init_params(how: LayerUpdates, key: Array, episode: Episode) -> Params:
     keys = jax.random.split(key, 3)
     params = {
         "base": how.base.init(keys[0], episode.support.x)["params"],
-        "output_rule": how.output_rule.init(keys[1], 2, how.base.outputs),
+        "output_rule": how.output_rule.init(keys[1], 2, episode.support.y.shape[1]),
         "hidden_rule": how.hidden_rule.init(keys[2], 2, 0),
     }
     if how.gamma is not None:
@@ -101,7 +101,8 @@ def _pass(how: LayerUpdates, params: Params, carry: Carry, support: Split, row: 
     outputs, zs = fast_weights.trace(how.base, fast, support.x)
     emitted = _emit(how, params, carry, support.y, (*zs, outputs))
     spread = [_unit_scale(how.base, fast.weights, layer, z) for layer, z in enumerate(zs)]
-    scaled = [e.output * s for e, s in zip(emitted, (*spread, 1.0), strict=True)]
+    scales: list[Any] = [*spread, 1.0]
+    scaled = [e.output * s for e, s in zip(emitted, scales, strict=True)]
     inputs = (support.x, *zs)
     updates = tuple(outer_product(u, o) for u, o in zip(inputs, scaled, strict=True))
     factor = step_factor(updates, norm)
