@@ -110,7 +110,8 @@ def by_part(
 
     panels: title -> (metric, learner -> score of each seed). bounds: title -> words -> score to draw a line at.
     """
-    figure, axes = _panels(min(3, len(panels)), rows=-(-len(panels) // 3), size=(4.2, 3.4))
+    columns = min(3, len(panels))
+    figure, axes = _panels(columns, rows=-(-len(panels) // 3), size=(max(4.2, 10 / columns), 3.4))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     for axis, (title, (metric, learners)) in zip(axes, panels.items(), strict=False):
