@@ -173,7 +173,8 @@ TABLES: dict[str, Callable[..., Table]] = {
     "glyphs": _glyphs,
     **BEYOND,
 }
-DATA_SETS = {"within": (1, 2), "cross": (2,), "updates": (0, 1, 2), **dict.fromkeys(BEYOND, (0,))}  # how many --data may name, where not 0 or 1
+# How many sets --data may name, where it is not 0 or 1.
+DATA_SETS = {"within": (1, 2), "cross": (2,), "updates": (0, 1, 2), **dict.fromkeys(BEYOND, (0,))}
 GROUPS = {
     "invariance": ("invariance_sine", "invariance_omniglot"),
     "beyond": tuple(BEYOND),
