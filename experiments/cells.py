@@ -62,7 +62,7 @@ def summaries(table: Table, root: Path, seeds: tuple[int, ...]) -> list[dict[str
 def _cells(table: Table, root: Path, seeds: tuple[int, ...]) -> Iterator[tuple[Part, Test, report.Cell]]:
     """Every cell of the table with the folders of its runs, what it is a part of, and how it is tested."""
     for part in table.parts:
-        metric = "mse" if part.configure(table.learners[0], table.shots[0]).data == "sine" else "accuracy"
+        metric = "mse" if build.is_regression(part.configure(table.learners[0], table.shots[0])) else "accuracy"
         for test, learner, shot in itertools.product(part.tests, table.learners, table.shots):
             folders = {seed: root / _folder(part, learner, shot, seed) for seed in seeds}
             published = test.published.get((learner, shot))
@@ -94,12 +94,12 @@ def _as_published(part: Part, cell: report.Cell) -> report.Cell:
 
 def _draw_learning_curves(root: Path, runs: list[tuple[Part, report.Cell]]) -> None:
     panels: dict[str, dict[str, list]] = {}
+    scales: dict[str, tuple[str, float]] = {}
     for part, cell in runs:
-        panel = panels.setdefault(f"{cell.shot}-shot" + (f", {part.name}" if part.name else ""), {})
-        panel[cell.learner] = [read_metrics(folder) for folder in cell.folders.values()]
-    part, first = runs[0]
-    chance = build.SINE_CHANCE if first.metric == "mse" else 1 / part.configure(first.learner, first.shot).way
-    figures.learning_curves(root / "learning_curves.png", panels, first.metric, chance)
+        title = f"{cell.shot}-shot" + (f", {part.name}" if part.name else "")
+        panels.setdefault(title, {})[cell.learner] = [read_metrics(folder) for folder in cell.folders.values()]
+        scales[title] = cell.metric, build.chance(part.configure(cell.learner, cell.shot))
+    figures.learning_curves(root / "learning_curves.png", panels, scales)
 
 
 def _folder(part: Part, learner: str, shot: int, seed: int) -> str:

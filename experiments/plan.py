@@ -37,6 +37,14 @@ def adopt(run: PlannedRun, places: Iterable[Path]) -> bool:
     return False
 
 
+def together(planned: list[PlannedRun]) -> list[list[PlannedRun]]:
+    """The runs of each cell, which differ in their seeds alone."""
+    cells: dict[str, list[PlannedRun]] = {}
+    for run in planned:
+        cells.setdefault(str(run.folder).rpartition("-seed")[0], []).append(run)
+    return list(cells.values())
+
+
 def _expected(run: PlannedRun, runs: list[PlannedRun], seconds: dict[Path, float]) -> float | None:
     """The mean time of the finished runs most like this one: of its table, learner and shots, or of less of that."""
 

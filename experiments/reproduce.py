@@ -2,10 +2,11 @@
 
     python -m experiments.reproduce sine|omniglot|without_norm|omniglot_conv4|updates|glyphs --workdir=runs/sine
         [--seeds=0,1,2] [--fraction=0.1] [--learners=op_lstm,maml] [--shots=5,10] [--workers=2] [--data=PACK.npz]
-        [--fields=image_size=28,filters=32]
+        [--fields=image_size=28,filters=32] [--together]
     python -m experiments.reproduce within|cross|updates --data=mini,cub --workdir=runs/natural [...]
     python -m experiments.reproduce convolutions|base_learners [--data=glyphs,omniglot] --workdir=runs/beyond [...]
-    python -m experiments.reproduce all|invariance --workdir=runs [--data=mini,cub] [...]
+    python -m experiments.reproduce order|pooling --workdir=runs/order --together [...]
+    python -m experiments.reproduce all|invariance|beyond --workdir=runs [--data=mini,cub] [...]
 
 Finished cells are skipped and interrupted ones resumed; several processes may share a workdir, and --workers starts
 them. --reuse=runs/other takes finished runs of equal configuration from another folder. Folders filled on different
@@ -25,9 +26,9 @@ from absl import flags
 
 from experiments import cli
 from experiments.cells import PlannedRun, runs, write_table
-from experiments.plan import adopt, progress_line
+from experiments.plan import adopt, progress_line, together
 from experiments.report import write_report
-from experiments.run import describe, plain, run_config
+from experiments.run import describe, plain, run_config, run_together
 from experiments.table import FILES, Part, Table
 from experiments.tables import DATA_SETS, GROUPS, TABLES, make_table
 from oplstm_jax import build
@@ -41,6 +42,7 @@ flags.DEFINE_list(
     "data", [], "Other data than the configuration's: a prepared set, an .npz pack or a folder; two for cross."
 )
 flags.DEFINE_integer("workers", 1, "Processes that share the work; the others write worker<N>.log in the workdir.")
+flags.DEFINE_bool("together", False, "Train the seeds of a cell in one program, which compiles once.")
 flags.DEFINE_bool("train", True, "--notrain only writes the report of what is finished, also after merging workdirs.")
 flags.DEFINE_float("fraction", 1.0, "Fraction of the authors' training tasks.")
 flags.DEFINE_list("fields", [], "Fields that differ from the authors' configuration, such as image_size=28,filters=32.")
@@ -135,17 +137,25 @@ def _train(root: Path, planned: list[PlannedRun]) -> None:
         build.build_sampler(plain(config), "train")  # data that is not there is refused now, not when its turn comes
     root.mkdir(parents=True, exist_ok=True)
     with _other_workers(root, min(workers, len(planned))) as others:
-        for run in planned:
-            copied = adopt(run, [*places, root])
-            name = run.folder.relative_to(root)
-            print(f"[{progress_line(planned, workers)}] {name}{' (copied)' * copied}", file=sys.stderr, flush=True)
+        for group in together(planned) if flags.FLAGS.together else [[run] for run in planned]:
+            copied = [adopt(run, [*places, root]) for run in group]
+            name = group[0].folder.relative_to(root)
+            print(f"[{progress_line(planned, workers)}] {name}{' (copied)' * all(copied)}", file=sys.stderr, flush=True)
             try:
-                print(describe(run_config(run.config, run.folder, run.gradient_step)), flush=True)
+                print("\n".join(map(describe, _run(group))), flush=True)
             except InUse:
                 print("left to the process that has it", file=sys.stderr, flush=True)
         for other in others:
             other.wait()
         print(f"[{progress_line(planned, workers)}]", file=sys.stderr, flush=True)
+
+
+def _run(group: list[PlannedRun]) -> list[dict]:
+    if len(group) == 1:
+        return [run_config(group[0].config, group[0].folder, group[0].gradient_step)]
+    if any(run.gradient_step is not None for run in group):
+        raise ValueError("flag --together: runs whose updates are measured train one by one")
+    return run_together([run.config for run in group], [run.folder for run in group])
 
 
 @contextlib.contextmanager

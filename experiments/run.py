@@ -52,6 +52,18 @@ def run_seeds(config: ConfigDict, workdir: str | Path, checks: bool = False) -> 
     return _run(configs, [Path(workdir) / f"seed{seed}" for seed in seeds], checks=checks)
 
 
+def run_together(configs: list[ConfigDict], workdirs: list[Path]) -> list[dict[str, Any]]:
+    """`run_config` for configurations that differ in nothing but their seeds, which follow one another, in one program.
+
+    Raises ValueError for other configurations.
+    """
+    plains = [plain(config) for config in configs]
+    expected = [{**plains[0], "seed": plains[0]["seed"] + number} for number in range(len(plains))]
+    if plains != expected:
+        raise ValueError("only runs whose seeds follow one another, and nothing else differs, can be trained together")
+    return _run(plains, workdirs)
+
+
 def _run(
     configs: list[dict[str, Any]], workdirs: list[Path], gradient_step: float | None = None, checks: bool = False
 ) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from oplstm_jax import build
+from oplstm_jax import bases, build
 from oplstm_jax.analysis.updates import Similarity, make_similarity, over_list
 from oplstm_jax.evaluate import task_keys
 from oplstm_jax.statistics import estimate
@@ -54,7 +54,7 @@ def _result(trained: dict[str, Any], metric: str, values: np.ndarray, step_size:
 
 def _measure(config: dict[str, Any], step_size: float) -> Callable:
     passes = config["eval_passes"]
-    learner, base = build.build_learner(config, passes), build.build_base(config)
+    learner, base = build.build_learner(config, passes), bases.build_base(config)
     if base is None:
         raise ValueError("updates are compared on features: base is 'none', expected a network such as 'conv4'")
     similarity = make_similarity(learner, base.clone(outputs=None), passes, step_size)

@@ -41,7 +41,7 @@ class Test:
 class Part:
     """Runs that share a configuration file and data. data: empty for the configuration's own. name: of their folder.
 
-    changes: number of shots -> fields that differ from the configuration file.
+    changes: number of shots -> fields that differ from the configuration file; options as `options.pool`.
     gradient_step: for runs whose updates are compared with gradient descent as they are trained, its step size.
     """
 
@@ -56,8 +56,7 @@ class Part:
         """The configuration of one run at full budget."""
         config = self.get_config(f"{learner},shot={shot},seed={seed}")
         config.data = self.data or config.data
-        for field, value in self.changes(shot).items():
-            config[field] = value
+        config.update_from_flattened_dict(self.changes(shot))
         return config
 
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from experiments.configs import convolutions
-from oplstm_jax import figures, report
-from oplstm_jax.data import load, sine
+from oplstm_jax import build, figures, report
+from oplstm_jax.data import load, sequences, sine
 from oplstm_jax.data.show import write_sheet
 from oplstm_jax.statistics import Estimate, over_seeds
 from oplstm_jax.trained import load_trained
@@ -58,6 +58,26 @@ def shots(root: Path, cells: list[report.Cell]) -> None:
             theirs.setdefault(cell.learner, []).append((cell.shot, cell.published.mean))
     if ours:
         figures.by_shots(root / "shots.png", ours, theirs, cells[0].metric)
+
+
+def parts(root: Path, cells: list[report.Cell]) -> None:
+    """Writes figure.png: the score of every seed, a panel for each part and number of shots, beside what bounds it."""
+    panels: dict[str, tuple[str, dict[str, list[float]]]] = {}
+    bounds: dict[str, dict[str, float]] = {}
+    for cell in cells:
+        runs = [run for folder in cell.folders.values() if (run := report.read_run(folder)) is not None]
+        if runs:
+            title, config = f"{cell.protocol}, {cell.shot}-shot", runs[0].result["config"]
+            panels.setdefault(title, (cell.metric, {}))[1][cell.learner] = [float(run.scores.mean()) for run in runs]
+            bounds[title] = {"chance": build.chance(config), **_unordered(config)}
+    if panels:
+        figures.by_part(root / "figure.png", panels, bounds)
+
+
+def _unordered(config: dict) -> dict[str, float]:
+    """The best score of a learner that can see no order in the support set of a sequence, where that is known."""
+    known = {"drift": sequences.DRIFT_UNORDERED, "latest": 1 / config["shot"]}
+    return {"best without order": known[config["data"]]} if config["data"] in known and not config["position"] else {}
 
 
 def updates(root: Path, cells: list[report.Cell]) -> None:

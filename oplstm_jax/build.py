@@ -3,7 +3,9 @@
     learner, base          names; options: the learner's own hyper-parameters
     hidden, filters        widths of the base-learner: of `mlp`, of `conv4` and of the first block of `resnet12`
     transformer            of the base-learner `vit`: width of tokens, blocks, heads, patch (pixels square)
-    data                   sine, glyphs, a prepared set, an .npz pack or a folder of images
+    features_from          workdir of a finished ProtoNet run whose features the learner has, frozen (None: its own)
+    data                   sine, trajectory, drift, latest, glyphs, a prepared set, an .npz pack or a folder of images
+    position               append its place in time to every input (trajectory, drift and latest only)
     image_size             pixels square (None: as the set is)
     rotations, augment     quarter turns as extra classes; flip, crop, colour: random changes; in meta-training only
     seed                   of meta-training
@@ -20,33 +22,22 @@
 import functools
 import numbers
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
 
-from oplstm_jax import learners
-from oplstm_jax.data import Augment, ImageSet, Pool, load, make_sampler, sine, split_classes
+from oplstm_jax import learners, params
+from oplstm_jax.bases import CONVOLUTIONAL, build_base
+from oplstm_jax.data import Augment, ImageSet, Pool, load, make_sampler, split_classes
+from oplstm_jax.data.families import FAMILIES
+from oplstm_jax.fields import check_numbers, is_number
+from oplstm_jax.learners.frozen_features import frozen_features
 from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
-from oplstm_jax.nets.conv4 import Conv4
-from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.norm import check_mode
-from oplstm_jax.nets.resnet12 import ResNet12
-from oplstm_jax.nets.transformer import VisionTransformer
 from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.task_lists import task_list_digest
-from oplstm_jax.types import Learner, Sampler
-
-POSITIVE = (
-    "way shot train_shot query test_query meta_batch train_tasks validate_every log_every "
-    "validation_tasks test_tasks"
-).split()
-NOT_NEGATIVE = "seed passes eval_passes patience_tasks".split()
-LARGEST = 2**31  # steps are counted, and sizes indexed, with 32 bits
-SINE_CHANCE = 4.2517  # E[A^2] / 2: the mean squared error of predicting 0 everywhere
-BASES = ("mlp", "conv4", "resnet12", "vit", "none")
-CONVOLUTIONAL = ("conv4", "resnet12")
-PRECISIONS = ("float32", "bfloat16")
+from oplstm_jax.types import Learner, Params, Sampler
 
 
 def build_settings(config: Mapping[str, Any]) -> Settings:
@@ -61,61 +52,52 @@ def build_settings(config: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def check_numbers(config: Mapping[str, Any]) -> None:
-    """Raises ValueError for a field that is out of range or of another type than it must be."""
-    rate = config["learning_rate"]
-    if not _is_number(rate, numbers.Real) or rate <= 0:
-        raise ValueError(f"learning_rate is {rate!r}: expected a number above 0")
-    for name in POSITIVE:
-        if not _is_number(config[name], numbers.Integral) or not 0 < config[name] < LARGEST:
-            raise ValueError(f"{name} is {config[name]!r}: expected a number above 0, whole and below {LARGEST}")
-    for name in NOT_NEGATIVE:
-        if not _is_number(config[name], numbers.Integral) or not 0 <= config[name] < LARGEST:
-            raise ValueError(f"{name} is {config[name]!r}: expected a whole number, 0 or more and below {LARGEST}")
-    clip = config["outer_clip"]
-    if clip is not None and not (_is_number(clip, numbers.Real) and clip > 0):
-        raise ValueError(f"outer_clip is {clip!r}: expected None or a number above 0")
-    if config["tasks_at_once"] is not None and not _is_number(config["tasks_at_once"], numbers.Integral):
-        raise ValueError(f"tasks_at_once is {config['tasks_at_once']!r}: expected None or a whole number")
-    for name in ("rotations", "skip_nonfinite"):
-        if not isinstance(config[name], bool):
-            raise ValueError(f"{name} is {config[name]!r}: expected True or False")
-
-
-def _is_width(value: Any) -> bool:
-    return _is_number(value, numbers.Integral) and 0 < value < LARGEST
-
-
-def _is_number(value: Any, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool) and abs(value) < float("inf")
-
-
 def build_problem(config: Mapping[str, Any]) -> Problem:
     """Learners, losses and samplers. Raises ValueError for unknown names and impossible combinations."""
     check_mode(config["norm"])
-    regression = config["data"] == "sine"
-    loss = mean_squared_error if regression else cross_entropy
+    regression = is_regression(config)
     return Problem(
         learner=build_learner(config, config["passes"]),
         eval_learner=build_learner(config, config["eval_passes"]),
-        loss=loss,
+        loss=mean_squared_error if regression else cross_entropy,
         score=mean_squared_error if regression else accuracy,
         metric="mse" if regression else "accuracy",
-        chance=SINE_CHANCE if regression else 1 / config["way"],
+        chance=chance(config),
         sampler=functools.partial(build_sampler, config),
     )
 
 
+def is_regression(config: Mapping[str, Any]) -> bool:
+    """Whether targets are real values, scored by their mean squared error."""
+    return config["data"] in FAMILIES and FAMILIES[config["data"]].outputs is not None
+
+
+def chance(config: Mapping[str, Any]) -> float:
+    """The score of knowing nothing."""
+    return (config["data"] in FAMILIES and FAMILIES[config["data"]].chance) or 1 / config["way"]
+
+
 def build_learner(config: Mapping[str, Any], passes: int) -> Learner:
     """The learner with the given number of passes. Raises ValueError for unknown names or options."""
-    regression = config["data"] == "sine"
+    regression = is_regression(config)
     loss = mean_squared_error if regression else cross_entropy
     if not isinstance(config["options"], Mapping):
         raise ValueError(f"options is {config['options']!r}: expected names and values")
     options = dict(config["options"])
     if config["learner"] == "finetune" and not regression and "classes" not in options:
         options["classes"] = training_classes(config)
-    return learners.make(config["learner"], build_base(config), loss, passes, options)
+    learner = learners.make(config["learner"], build_base(config), loss, passes, options)
+    return learner if config["features_from"] is None else frozen_features(learner, _trained_features(config, learner))
+
+
+def _trained_features(config: Mapping[str, Any], learner: Learner) -> Params:
+    """The features of another run, where they fit the learner's own. Raises ValueError if there are none that do."""
+    folder = config["features_from"]
+    if not isinstance(folder, str):
+        raise ValueError(f"features_from is {folder!r}: expected None or the folder of a finished ProtoNet run")
+    episode = jax.eval_shape(build_sampler(config, "train"), jax.random.key(0))
+    own = jax.eval_shape(learner.init, jax.random.key(0), episode)
+    return params.load(Path(folder) / "params.npz", {"features": own.get("features", {})})["features"]
 
 
 def training_classes(config: Mapping[str, Any]) -> int:
@@ -128,8 +110,11 @@ def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
     """key -> Episode of the training, validation or test tasks. Raises ValueError for impossible tasks or no data."""
     shot = config["train_shot"] if split == "train" else config["shot"]
     query = config["test_query"] if split == "test" else config["query"]
-    if config["data"] == "sine":
-        return jax.tree_util.Partial(functools.partial(sine.sample_episode, shot=shot, query=query))
+    family = FAMILIES.get(config["data"])
+    if config["position"] and not (family and family.is_sequence):
+        raise ValueError(f"position is True, but the examples of {config['data']} have no place in time")
+    if family:
+        return jax.tree_util.Partial(lambda key: family.sample(key, config["way"], shot, query, config["position"]))
     training = split == "train"
     return make_sampler(
         _pool(config, split),
@@ -144,8 +129,9 @@ def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
 
 def list_of_test_tasks(config: Mapping[str, Any]) -> str:
     """Digest of the list of test tasks: equal for all learners, seeds and machines tested on the same tasks."""
-    sizes = {name: config[name] for name in ("way", "shot", "test_query")}
-    source = "sine" if config["data"] == "sine" else _images(config["data"], config["image_size"]).digest
+    data, sizes = config["data"], {name: config[name] for name in ("way", "shot", "test_query")}
+    sizes |= {"position": True} if config["position"] else {}
+    source = data if data in FAMILIES else _images(data, config["image_size"]).digest
     return task_list_digest("test", config["test_tasks"], source, sizes)
 
 
@@ -161,8 +147,8 @@ def _pool(config: Mapping[str, Any], split: str) -> Pool:
 
 def _images(data: str, image_size: int | None) -> ImageSet:
     if not isinstance(data, str) or "\0" in data:
-        raise ValueError(f"data is {data!r}: expected sine, the name of a data set or a path")
-    if image_size is not None and not _is_number(image_size, numbers.Integral):
+        raise ValueError(f"data is {data!r}: expected {', '.join(FAMILIES)}, the name of a data set or a path")
+    if image_size is not None and not is_number(image_size, numbers.Integral):
         raise ValueError(f"image_size is {image_size!r}: expected None or a whole number of pixels")
     return _loaded(data, image_size)
 
@@ -170,36 +156,3 @@ def _images(data: str, image_size: int | None) -> ImageSet:
 @functools.lru_cache(maxsize=2)
 def _loaded(data: str, image_size: int | None) -> ImageSet:
     return load(data, image_size)
-
-
-def build_base(config: Mapping[str, Any]) -> nn.Module | None:
-    """The base-learner, None for raw inputs. Raises ValueError for an unknown name or impossible widths."""
-    if config["base"] not in BASES:
-        raise ValueError(f"unknown base {config['base']!r}: expected one of {', '.join(BASES)}")
-    if config["precision"] not in PRECISIONS:
-        raise ValueError(f"unknown precision {config['precision']!r}: expected one of {', '.join(PRECISIONS)}")
-    if config["precision"] != "float32" and config["base"] != "conv4":
-        raise ValueError(f"precision is {config['precision']}: base {config['base']} only has float32, conv4 has both")
-    if config["base"] == "none":
-        return None
-    outputs = 1 if config["data"] == "sine" else config["way"]
-    if config["base"] == "conv4":
-        return Conv4(config["filters"], outputs, config["norm"], precision=config["precision"])
-    if config["base"] == "resnet12":
-        return ResNet12(config["filters"], outputs, config["norm"])
-    if config["base"] == "vit":
-        return _transformer(config["transformer"], outputs, config["norm"])
-    hidden = config["hidden"]
-    if not isinstance(hidden, (tuple, list)) or not hidden or not all(map(_is_width, hidden)):
-        raise ValueError(f"hidden is {hidden}: expected one or more positive widths")
-    hidden = tuple(hidden)
-    return MLP(hidden, outputs, config["norm"], zero_hidden_biases=config["data"] == "sine")
-
-
-def _transformer(sizes: Any, outputs: int, norm: str) -> VisionTransformer:
-    names = ("width", "blocks", "heads", "patch")
-    if not isinstance(sizes, Mapping) or set(sizes) != set(names) or not all(map(_is_width, sizes.values())):
-        raise ValueError(f"transformer is {sizes!r}: expected positive numbers for {', '.join(names)}")
-    if norm != "layer":
-        raise ValueError(f"norm is {norm}: base vit normalises every token by itself: expected layer")
-    return VisionTransformer(**sizes, outputs=outputs)

@@ -17,6 +17,7 @@ STYLES = {
     "op_lstm": ("#c0392b", "-", "o"),
     "op_lstm_head": ("#c0392b", "-", "o"),
     "op_lstm_general": ("#0072b2", "-", "s"),
+    "op_lstm_sequential": ("#d35400", "--", "P"),
     "maml": ("#00805f", "--", "^"),
     "protonet": ("#7b3294", (0, (5, 1)), "D"),
     "sap": ("#d6719b", (0, (3, 1, 1, 1)), "P"),
@@ -36,13 +37,17 @@ OTHER = ("#555555", (0, (1, 1)), "x")
 
 
 def learning_curves(
-    path: Path, panels: Mapping[str, Mapping[str, Sequence[list[dict]]]], metric: str, chance: float
+    path: Path, panels: Mapping[str, Mapping[str, Sequence[list[dict]]]], scales: Mapping[str, tuple[str, float]]
 ) -> None:
-    """Validation score against training tasks, a panel each; panels: title -> learner -> lines of metrics per seed."""
+    """Validation score against training tasks, a panel each.
+
+    panels: title -> learner -> lines of metrics per seed. scales: title -> (metric, chance).
+    """
     figure, axes = _panels(min(3, len(panels)), rows=-(-len(panels) // 3))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     for axis, (title, learners) in zip(axes, panels.items(), strict=False):
+        metric, chance = scales[title]
         for learner, seeds in learners.items():
             colour, dash, marker = STYLES.get(learner, OTHER)
             for number, lines in enumerate(seeds):
@@ -104,6 +109,66 @@ def by_shots(
     )
     if metric == "mse":
         axes[0].set_yscale("log")
+    _finish(figure, axes, path)
+
+
+def by_part(
+    path: Path, panels: Mapping[str, tuple[str, Mapping[str, Sequence[float]]]], bounds: Mapping[str, dict[str, float]]
+) -> None:
+    """Test scores, a panel for each part of a table: a dot a seed, and a bar at their mean.
+
+    panels: title -> (metric, learner -> score of each seed). bounds: title -> words -> score to draw a line at.
+    """
+    columns = min(3, len(panels))
+    figure, axes = _panels(columns, rows=-(-len(panels) // 3), size=(max(4.2, 10 / columns), 3.4))
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (title, (metric, learners)) in zip(axes, panels.items(), strict=False):
+        scale = 100 if metric == "accuracy" else 1
+        for place, (learner, scores) in enumerate(learners.items()):
+            colour, _, marker = STYLES.get(learner, OTHER)
+            values = [scale * score for score in scores]
+            dots = {"color": colour, "marker": marker, "ls": "none", "ms": 5, "mfc": "none", "label": LABELS[learner]}
+            axis.plot([place] * len(values), values, **dots)
+            axis.plot([place - 0.3, place + 0.3], [np.mean(values)] * 2, color=colour, lw=2)
+        for (words, score), dash in zip(bounds.get(title, {}).items(), (":", "--"), strict=False):
+            axis.axhline(scale * score, color="grey", lw=0.9, ls=dash, label=words)
+        axis.set(title=title, xticks=[], ylabel=f"test {'accuracy in %' if metric == 'accuracy' else metric}")
+        if metric == "mse":
+            axis.set_yscale("log")
+    _finish(figure, axes[: len(panels)], path)
+
+
+def spreads(path: Path, values: Mapping[str, np.ndarray]) -> None:
+    """Standard deviation over orders of a task's score, relative to its mean: a box for the tasks of each learner."""
+    figure, axes = _panels(1, size=(6.4, 0.42 * len(values) + 1.2))
+    floor = 1e-8  # what rounding leaves of no spread at all
+    boxes = [np.maximum(tasks, floor) for tasks in values.values()]
+    axes[0].boxplot(boxes, orientation="horizontal", whis=(5, 95), sym="")
+    axes[0].set(xscale="log", xlabel="standard deviation over orders / mean, of a task's score")
+    axes[0].set_yticks(range(1, len(values) + 1), list(values))
+    axes[0].invert_yaxis()
+    _finish(figure, axes, path)
+
+
+def courses(path: Path, values: Mapping[str, Sequence[tuple[int | None, int | None, int]]]) -> None:
+    """A line for every run from where it left chance to where it was near its best, a cross where it never left.
+
+    values: name -> training tasks at (left chance, near its best, end) of each run.
+    """
+    figure, axes = _panels(1, size=(7, 0.4 * len(values) + 1.4))
+    for place, runs in enumerate(values.values()):
+        for number, (left, near, last) in enumerate(runs):
+            height = place + 0.6 * ((number + 0.5) / len(runs) - 0.5)
+            if left is None or near is None:
+                axes[0].plot(last, height, "x", color="#c0392b", ms=5, label="still at chance")
+            else:
+                axes[0].plot([left, near], [height] * 2, "-", color="#0072b2", lw=1)
+                axes[0].plot(left, height, "o", color="#0072b2", ms=3, label="left chance")
+                axes[0].plot(near, height, "s", color="#00805f", ms=4, mfc="none", label="error twice its least")
+    axes[0].set(xscale="log", xlabel="training tasks")
+    axes[0].set_yticks(range(len(values)), list(values), fontsize=7)
+    axes[0].set_ylim(len(values) - 0.5, -0.5)
     _finish(figure, axes, path)
 
 

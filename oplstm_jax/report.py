@@ -16,6 +16,7 @@ LABELS = {
     "op_lstm": "OP-LSTM",
     "op_lstm_head": "OP-LSTM (last layer)",
     "op_lstm_general": "OP-LSTM (any layers)",
+    "op_lstm_sequential": "OP-LSTM (one example at a time)",
     "maml": "MAML",
     "protonet": "ProtoNet",
     "sap": "SAP",

@@ -30,6 +30,8 @@ LATER_FIELDS = {
     "skip_nonfinite": False,
     "precision": "float32",
     "transformer": {"width": 64, "blocks": 2, "heads": 4, "patch": 7},
+    "position": False,
+    "features_from": None,
 }
 
 
@@ -131,7 +133,16 @@ def config_text(config: Mapping[str, Any]) -> str:
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with the fields that it did not have yet when it was written; equal runs have equal ones."""
+    """A configuration as it would be written today; equal runs have equal ones.
+
+    Fields that it did not have yet have the value of `LATER_FIELDS`; of the mean-pooled LSTM, `average_cells` became a
+    value of `pool`.
+    """
+    options = config.get("options")
+    if isinstance(options, Mapping) and "average_cells" in options:
+        kept = {name: value for name, value in options.items() if name != "average_cells"}
+        pool = "hidden_and_cell" if options["average_cells"] else "hidden"
+        config = {**config, "options": {"pool": pool, **kept}}
     return {**LATER_FIELDS, **config}
 
 

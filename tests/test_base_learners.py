@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.configs.base import base_config
-from oplstm_jax import build
+from oplstm_jax import bases, build
 from oplstm_jax.nets.chain import chain
 from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.nets.resnet12 import ResNet12
@@ -122,8 +122,8 @@ def test_patches_are_squares_row_by_row():
 
 def test_configurations_name_them():
     config = {**base_config().to_dict(), "data": "glyphs", "filters": 3, "transformer": {**SIZES}}
-    assert build.build_base({**config, "base": "resnet12", "norm": "layer"}) == ResNet12(3, 5, "layer")
-    assert build.build_base({**config, "base": "vit", "norm": "layer"}) == VisionTransformer(6, 1, 3, 7, 5)
+    assert bases.build_base({**config, "base": "resnet12", "norm": "layer"}) == ResNet12(3, 5, "layer")
+    assert bases.build_base({**config, "base": "vit", "norm": "layer"}) == VisionTransformer(6, 1, 3, 7, 5)
     assert build.build_settings({**config, "base": "resnet12"}).tasks_at_once == 1
 
 
@@ -155,4 +155,4 @@ def test_bad_inputs(case):
 def test_bad_fields(change, message):
     config = {**base_config().to_dict(), "data": "glyphs", "base": "vit", "norm": "layer", **change}
     with pytest.raises(ValueError, match=message):
-        build.build_base(config)
+        bases.build_base(config)

@@ -22,6 +22,16 @@ def test_a_field_that_came_later_is_no_other_config(tmp_path):
     assert read_config(tmp_path) == CONFIG
 
 
+@pytest.mark.parametrize(("before", "now"), [(False, "hidden"), (True, "hidden_and_cell")])
+def test_averaged_cells_became_a_way_of_pooling(tmp_path, before, now):
+    options = {"sizes": [8, 8], "average_cells": before, "first_pass_targets": False}
+    config = {**CONFIG, "learner": "pi_lstm", "options": {**options, "pool": now}}
+    del config["options"]["average_cells"]
+    (tmp_path / "config.json").write_text(json.dumps({**OLD, "learner": "pi_lstm", "options": options}))
+    Workdir(tmp_path, config).close()
+    assert read_config(tmp_path) == config
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

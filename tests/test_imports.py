@@ -41,12 +41,14 @@ LAYERS = {
     "train": 7,
     "tabular": 7,
     "page": 8,
+    "fields": 0,
+    "bases": 5,
     "build": 7,
     "figures": 7,
     "trained": 8,
     "zoo": 9,
 }
-SHARED_BY_LEARNERS = {"rules", "features", "descent", "fast_weights", "inner_loop", "arguments"}
+SHARED_BY_LEARNERS = {"rules", "features", "descent", "fast_weights", "inner_loop", "arguments", "op_pass"}
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "oplstm_jax").rglob("*.py"))
 
 

@@ -7,8 +7,8 @@ import pytest
 from processes import OPTIMISED, ROOT, command
 
 from experiments.cells import runs
-from experiments.plan import adopt, progress_line
-from experiments.run import run_config
+from experiments.plan import adopt, progress_line, together
+from experiments.run import run_config, run_together
 from experiments.tables import make_table
 from oplstm_jax.progress import clock
 from oplstm_jax.workdir import read_result
@@ -38,6 +38,15 @@ def test_a_run_that_differs_is_not_taken_over(planned):
     assert not adopt(run, [KEPT]) and not run.folder.exists()
     compared = planned[1]._replace(gradient_step=0.1)  # its updates were never measured
     assert not adopt(compared, [KEPT])
+
+
+def test_seeds_of_a_cell_are_trained_together(planned, tmp_path):
+    groups = together(planned)
+    assert [[run.config.seed for run in group] for group in groups] == [[0, 1], [0, 1]]
+    assert [{run.config.learner for run in group} for group in groups] == [{"pi_lstm"}, {"maml"}]
+    with pytest.raises(ValueError, match="only runs whose seeds follow one another"):
+        run_together([run.config for run in planned], [tmp_path / str(number) for number in range(4)])
+    assert not (tmp_path / "0").exists()
 
 
 def test_progress_is_that_of_runs_like_those_left(planned):

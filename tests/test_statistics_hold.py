@@ -10,8 +10,8 @@ from test_train import small_config
 from tiny import SETTINGS, line_problem, run, sample_line
 
 from oplstm_jax import build, protonet
-from oplstm_jax.build import SINE_CHANCE
 from oplstm_jax.data import image_set, make_sampler, sine, split_classes
+from oplstm_jax.data.families import SINE_CHANCE
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
 from oplstm_jax.nets.mlp import MLP

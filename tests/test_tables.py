@@ -10,9 +10,10 @@ import pytest
 from experiments import table_figures
 from experiments.configs import convolutions
 from experiments.run import plain
-from experiments.tables import BEYOND, GROUPS, TABLES, make_table
-from oplstm_jax import build
+from experiments.tables import GROUPS, TABLES, make_table
+from oplstm_jax import bases, build
 from oplstm_jax.learners import FACTORIES, NAMES
+from oplstm_jax.learners.lstm import POOLS
 from oplstm_jax.nets.chain import chain
 from oplstm_jax.report import LABELS, Cell
 
@@ -41,7 +42,7 @@ def test_tasks_of_omniglot_need_no_more_drawings_than_there_are(name):
 
 
 def test_groups_are_made_of_tables():
-    assert {*GROUPS["all"], "glyphs", *BEYOND} == set(TABLES)
+    assert {*GROUPS["all"], *GROUPS["beyond"], "glyphs"} == set(TABLES)
     assert not set(GROUPS) & set(TABLES) and set(GROUPS["invariance"]) < set(GROUPS["all"])
 
 
@@ -67,7 +68,7 @@ def test_the_figure_of_learning_shows_runs_that_began(tmp_path):
 def test_every_base_learner_has_a_configuration_that_can_be_built(part):
     config = plain(part.configure("op_lstm_general", 1))
     assert build.build_settings(config).meta_batch == 4
-    assert len(chain(build.build_base(config))) > 2
+    assert len(chain(bases.build_base(config))) > 2
 
 
 def test_similarity_of_updates_is_measured_while_the_runs_of_its_table_train():
@@ -89,6 +90,16 @@ def test_without_normalisation_nothing_else_differs():
     )
     different = {name for name in with_norm if with_norm[name] != without[name]}
     assert different == {"norm"} and without.norm == "none"
+
+
+def test_parts_of_tables_beyond_the_paper_differ_in_what_they_compare():
+    pooled = [part.configure("pi_lstm", 5) for part in make_table("pooling", ()).parts]
+    assert [config.options.pool for config in pooled] == list(POOLS)
+    parts = {part.name: part.configure("lstm", 10) for part in make_table("order", ()).parts}
+    latest = parts["latest_position"]
+    assert (latest.data, latest.position, latest.way, latest.shot, latest.train_shot) == ("latest", True, 5, 2, 2)
+    assert (parts["drift"].way, parts["drift"].shot, parts["drift"].position) == (1, 10, False)
+    assert all(config.way * config.shot == 10 and config.way * config.query == 20 for config in parts.values())
 
 
 def test_other_data_is_a_stand_in():

@@ -38,6 +38,7 @@ def base_config() -> ConfigDict:
     config.validation_tasks, config.test_tasks, config.patience_tasks = 600, 600, 0
     config.hidden, config.filters, config.precision = (), 64, "float32"
     config.transformer = ConfigDict({"width": 64, "blocks": 2, "heads": 4, "patch": 7})
+    config.position, config.features_from = False, config_dict.placeholder(str)
     config.image_size, config.rotations = config_dict.placeholder(int), False
     config.augment = ConfigDict({"flip": False, "crop": 0, "colour": 0.0})
     config.options = ConfigDict()

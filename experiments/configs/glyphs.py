@@ -12,7 +12,7 @@ LEARNERS = {
     "maml": {"learning_rate": 1e-3, "meta_batch": 4, "passes": 1, "eval_passes": 3},
 }
 OPTIONS = {
-    "pi_lstm": {"sizes": (128,), "average_cells": False, "first_pass_targets": True},
+    "pi_lstm": {"sizes": (128,), "pool": "hidden", "first_pass_targets": True},
     "op_lstm_head": {"sizes": (20, 20, 1), "gamma": 0.025, "backprop_through_predictions": True},
     "protonet": {},
     "maml": {"inner_lr": 0.1, "second_order": True, "clip": None},

@@ -38,7 +38,7 @@ OPTIONS = {
     "protonet": {},
     "sap": {"inner_lr": 0.0360774985854036, "clip": 10.0},
     "warp_maml": {"inner_lr": 0.1, "warp_start": "identity"},
-    "pi_lstm": {"sizes": (1904, 1904), "average_cells": False, "first_pass_targets": True},
+    "pi_lstm": {"sizes": (1904, 1904), "pool": "hidden", "first_pass_targets": True},
     **FLOOR_OPTIONS,
 }
 

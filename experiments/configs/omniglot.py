@@ -37,7 +37,7 @@ LEARNERS = {
 WIDTHS = (1024, 600, 400, 200, 92)
 OPTIONS = {
     "lstm": {"sizes": WIDTHS, "inputs": "target"},
-    "pi_lstm": {"sizes": WIDTHS, "average_cells": False, "first_pass_targets": True},
+    "pi_lstm": {"sizes": WIDTHS, "pool": "hidden", "first_pass_targets": True},
     "op_lstm": {"sizes": (5, 5, 1), "gamma": None, "backprop_through_predictions": True, "adapt_biases": False},
     "maml": {"inner_lr": 0.4, "second_order": True, "clip": None},
     "protonet": {},

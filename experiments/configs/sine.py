@@ -23,7 +23,7 @@ LEARNERS = {
 }
 OPTIONS = {
     "lstm": {"sizes": (40, 40), "inputs": "target"},
-    "pi_lstm": {"sizes": (40, 40), "average_cells": False, "first_pass_targets": False},
+    "pi_lstm": {"sizes": (40, 40), "pool": "hidden", "first_pass_targets": False},
     "op_lstm": {"sizes": (5, 5, 1), "gamma": 0.025, "backprop_through_predictions": True, "adapt_biases": False},
     "maml": {"inner_lr": 0.003769030557807799, "second_order": True, "clip": 10.0},
 }

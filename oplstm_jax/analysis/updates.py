@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -70,14 +70,14 @@ def make_similarity(
     return similarity
 
 
-def over_list(similarity: Callable[[Params, Episode], Similarity], tasks_at_once: int | None = None) -> Callable:
-    """A jitted (params, task keys [n], sample) -> Similarity of arrays [n], on the tasks that evaluation samples."""
+def over_list(measured: Callable[[Params, Episode], Any], tasks_at_once: int | None = None) -> Callable:
+    """A jitted (params, task keys [n], sample) -> what is measured, with a leading n, on evaluation's tasks."""
 
-    def one_task(params: Params, sample: Sampler, key: Array) -> Similarity:
-        return similarity(params, sample(jax.random.split(key)[0]))
+    def one_task(params: Params, sample: Sampler, key: Array):
+        return measured(params, sample(jax.random.split(key)[0]))
 
     @jax.jit
-    def measure(params: Params, keys: Array, sample: Sampler) -> Similarity:
+    def measure(params: Params, keys: Array, sample: Sampler):
         return jax.lax.map(functools.partial(one_task, params, sample), keys, batch_size=tasks_at_once or 25)
 
     return measure

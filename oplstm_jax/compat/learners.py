@@ -80,7 +80,8 @@ def _translate_lstm(meta: dict, arrays: Arrays, loss: Loss) -> Translation:
     if meta["learner"] == "lstm_sequential":
         learner = lstm(features, widths, meta["T"], INPUTS[word])
     else:
-        learner = pi_lstm(features, widths, meta["T"], bool(meta.get("average_cells")), meta["problem"] != "sine")
+        pool = "hidden_and_cell" if meta.get("average_cells") else "hidden"
+        learner = pi_lstm(features, widths, meta["T"], pool, meta["problem"] != "sine")
 
     def tree(a: Arrays) -> dict:
         cells = below(prefix, a)

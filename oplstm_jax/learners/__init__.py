@@ -15,6 +15,7 @@ from oplstm_jax.learners.maml import maml
 from oplstm_jax.learners.op_lstm import op_lstm
 from oplstm_jax.learners.op_lstm_general import op_lstm_general
 from oplstm_jax.learners.op_lstm_head import op_lstm_head
+from oplstm_jax.learners.op_lstm_sequential import op_lstm_sequential
 from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.learners.rules import coordinate_lstm, full_lstm
 from oplstm_jax.learners.sap import sap
@@ -35,6 +36,7 @@ NAMES = (
     "op_lstm",
     "op_lstm_head",
     "op_lstm_general",
+    "op_lstm_sequential",
     "maml",
     "protonet",
     "sap",
@@ -49,18 +51,17 @@ def _make_lstm(base, loss, passes, sizes, inputs="target"):
     return lstm(base and _features(base, "lstm"), tuple(sizes), passes, inputs)
 
 
-def _make_pi_lstm(base, loss, passes, sizes, average_cells=False, first_pass_targets=True):
+def _make_pi_lstm(base, loss, passes, sizes, pool="hidden", first_pass_targets=True):
     features = base and _features(base, "pi_lstm")
-    return pi_lstm(features, tuple(sizes), passes, average_cells, first_pass_targets)
+    return pi_lstm(features, tuple(sizes), passes, pool, first_pass_targets)
 
 
-def _make_op_lstm(
-    base, loss, passes, sizes=(5, 5, 1), gamma=0.025, backprop_through_predictions=True, adapt_biases=False
-):
-    if not isinstance(_needed(base, "op_lstm"), MLP):
-        raise ValueError("op_lstm learns fully connected networks: use op_lstm_head on the features of other networks")
-    rules = coordinate_lstm(tuple(sizes)), coordinate_lstm(tuple(sizes))
-    return op_lstm(base, passes, *rules, gamma, backprop_through_predictions, adapt_biases)
+def _make_op_lstm(base, loss, passes, sizes=(5, 5, 1), **options):
+    return op_lstm(_mlp(base, "op_lstm"), passes, *_two_rules(sizes), **options)
+
+
+def _make_op_lstm_sequential(base, loss, passes, sizes=(5, 5, 1), **options):
+    return op_lstm_sequential(_mlp(base, "op_lstm_sequential"), passes, *_two_rules(sizes), **options)
 
 
 def _make_op_lstm_head(base, loss, passes, sizes=(5, 5, 1), full=False, **options):
@@ -69,8 +70,7 @@ def _make_op_lstm_head(base, loss, passes, sizes=(5, 5, 1), full=False, **option
 
 
 def _make_op_lstm_general(base, loss, passes, sizes=(5, 5, 1), **options):
-    rules = coordinate_lstm(tuple(sizes)), coordinate_lstm(tuple(sizes))
-    return op_lstm_general(chain(_needed(base, "op_lstm_general")), passes, *rules, **options)
+    return op_lstm_general(chain(_needed(base, "op_lstm_general")), passes, *_two_rules(sizes), **options)
 
 
 def _make_maml(base, loss, passes, inner_lr, second_order=True, clip=None):
@@ -118,6 +118,17 @@ def _features(base, name):
     return _needed(base, name).clone(outputs=None)
 
 
+def _two_rules(sizes):
+    """Rules of the output layer and of the hidden layers."""
+    return coordinate_lstm(tuple(sizes)), coordinate_lstm(tuple(sizes))
+
+
+def _mlp(base, name):
+    if not isinstance(_needed(base, name), MLP):
+        raise ValueError(f"{name} learns fully connected networks: use op_lstm_head on the features of other networks")
+    return base
+
+
 def _conv4(base, name):
     if not isinstance(_needed(base, name), Conv4):
         raise ValueError(f"learner {name} is defined on Conv-4: expected base 'conv4'")
@@ -138,6 +149,7 @@ FACTORIES: dict[str, Callable[..., Learner]] = {
     "op_lstm": _make_op_lstm,
     "op_lstm_head": _make_op_lstm_head,
     "op_lstm_general": _make_op_lstm_general,
+    "op_lstm_sequential": _make_op_lstm_sequential,
     "maml": _make_maml,
     "protonet": _make_protonet,
     "sap": _make_sap,

@@ -14,6 +14,7 @@ from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
 from oplstm_jax.nets.lstm import CellState, init_stack, stack_step, zero_state
 from oplstm_jax.types import Array, Episode, Learner, Split
 
+POOLS = ("hidden", "hidden_and_cell", "last_pass")
 INPUTS = ("target", "prev_target", "prev_target_pred", "prev_target_pred_error")
 
 
@@ -78,18 +79,25 @@ def pi_lstm(
     features: nn.Module | None,
     sizes: tuple[int, ...],
     passes: int,
-    average_cells: bool = False,
+    pool: str = "hidden",
     first_pass_targets: bool = True,
 ) -> Learner:
     """The mean-pooled, permutation-invariant plain LSTM.
 
     features, sizes, passes: as for `lstm`.
-    average_cells: cell states are pooled like hidden states, and queries start from the pooled cell, not from zero.
+    pool: what the examples share. `hidden`: hidden states, after every pass. `hidden_and_cell`: cell states alike, and
+        queries start from the pooled cell, not from zero. `last_pass`: hidden states, after the last pass alone.
     first_pass_targets: False reads zeros for the targets in the first pass (the reference does so on sine).
 
     params as for `lstm`. info per pass: outputs [T, M, C], the read-out of each example before pooling.
     """
     _check(sizes, passes)
+    if pool not in POOLS:
+        raise ValueError(f"unknown pool {pool!r}: expected one of {', '.join(POOLS)}")
+    share_cells = pool == "hidden_and_cell"
+
+    def shared(state):
+        return tuple(CellState(_mean(cell.h), _mean(cell.c) if share_cells else cell.c) for cell in state)
 
     def adapt(params, support: Split, *, key=None):
         x, stats = embed_support(features, params, support.x)
@@ -98,17 +106,17 @@ def pi_lstm(
             hidden = (number > 0) | first_pass_targets
             read = jnp.concatenate((x, jnp.where(hidden, support.y, 0)), axis=1)
             state, top = stack_step(params["lstm"], state, read.T)
-            state = tuple(CellState(_pool(cell.h), _pool(cell.c) if average_cells else cell.c) for cell in state)
-            return state, {"outputs": _read_out(params, top).T}
+            return state if pool == "last_pass" else shared(state), {"outputs": _read_out(params, top).T}
 
         start = zero_state(params["lstm"], (x.shape[0],))
         state, info = jax.lax.scan(one_pass, start, jnp.arange(passes))
+        state = shared(state) if pool == "last_pass" else state
         return {"state": jax.tree.map(lambda column: column[:, :1], state), "stats": stats}, info
 
     def predict(params, fast, x):
         x = embed_query(features, params, fast["stats"], x)
         columns = jax.tree.map(lambda h: jnp.broadcast_to(h, (h.shape[0], x.shape[0])), fast["state"])
-        state = tuple(CellState(s.h, s.c if average_cells else jnp.zeros_like(s.c)) for s in columns)
+        state = tuple(CellState(s.h, s.c if share_cells else jnp.zeros_like(s.c)) for s in columns)
         return _query(params, state, x)
 
     return Learner(lambda key, episode: _init(key, episode, features, sizes, lambda units: units), adapt, predict)
@@ -133,7 +141,7 @@ def _init(key: Array, episode: Episode, features: nn.Module | None, sizes: tuple
     return {**net, "lstm": init_stack(keys[1], width + extra(units), sizes), "readout": readout}
 
 
-def _pool(h: Array) -> Array:
+def _mean(h: Array) -> Array:
     return jnp.broadcast_to(jnp.mean(h, 1, keepdims=True), h.shape)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax import build, params
+from oplstm_jax import bases, build, params
 from oplstm_jax.types import Episode, Learner, Params, Split
 from oplstm_jax.workdir import complete
 
@@ -63,10 +63,8 @@ def load(name: str, folder: Path = FOLDER) -> Entry:
 def _shapes(about: dict[str, Any]) -> Episode:
     """Shapes of one task such as the entry was trained for."""
     config = about["config"]
-    outputs = 1 if config["data"] == "sine" else config["way"]
-
     def split(examples: int) -> Split:
-        shapes = (examples, *about["input_shape"]), (examples, outputs)
+        shapes = (examples, *about["input_shape"]), (examples, bases.outputs(config))
         return jax.eval_shape(lambda: Split(*map(jnp.zeros, shapes)))
 
     return Episode(split(config["way"] * config["shot"]), split(config["way"] * config["query"]))

@@ -1,0 +1,43 @@
+"""Fields of a configuration that are numbers or switches, checked before anything is built from them."""
+
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+POSITIVE = (
+    "way shot train_shot query test_query meta_batch train_tasks validate_every log_every "
+    "validation_tasks test_tasks"
+).split()
+NOT_NEGATIVE = "seed passes eval_passes patience_tasks".split()
+LARGEST = 2**31  # steps are counted, and sizes indexed, with 32 bits
+
+
+def check_numbers(config: Mapping[str, Any]) -> None:
+    """Raises ValueError for a field that is out of range or of another type than it must be."""
+    rate = config["learning_rate"]
+    if not is_number(rate, numbers.Real) or rate <= 0:
+        raise ValueError(f"learning_rate is {rate!r}: expected a number above 0")
+    for name in POSITIVE:
+        if not is_number(config[name], numbers.Integral) or not 0 < config[name] < LARGEST:
+            raise ValueError(f"{name} is {config[name]!r}: expected a number above 0, whole and below {LARGEST}")
+    for name in NOT_NEGATIVE:
+        if not is_number(config[name], numbers.Integral) or not 0 <= config[name] < LARGEST:
+            raise ValueError(f"{name} is {config[name]!r}: expected a whole number, 0 or more and below {LARGEST}")
+    clip = config["outer_clip"]
+    if clip is not None and not (is_number(clip, numbers.Real) and clip > 0):
+        raise ValueError(f"outer_clip is {clip!r}: expected None or a number above 0")
+    if config["tasks_at_once"] is not None and not is_number(config["tasks_at_once"], numbers.Integral):
+        raise ValueError(f"tasks_at_once is {config['tasks_at_once']!r}: expected None or a whole number")
+    for name in ("rotations", "skip_nonfinite", "position"):
+        if not isinstance(config[name], bool):
+            raise ValueError(f"{name} is {config[name]!r}: expected True or False")
+
+
+def is_width(value: Any) -> bool:
+    """Whether a value is a positive whole number that fits 32 bits."""
+    return is_number(value, numbers.Integral) and 0 < value < LARGEST
+
+
+def is_number(value: Any, kind: Any) -> bool:
+    """Whether a value is a finite number of a kind such as numbers.Real, and not True or False."""
+    return isinstance(value, kind) and not isinstance(value, bool) and abs(value) < float("inf")
