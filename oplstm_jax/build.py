@@ -9,6 +9,7 @@
     way, shot, train_shot, query, test_query
     passes, eval_passes    T in meta-training and at validation and test
     meta_batch, learning_rate, outer_clip
+    final_learning_rate    where a cosine takes the learning rate by the end of meta-training (None: it is constant)
     skip_nonfinite         leave out and count meta-gradients that are not finite, instead of ending the run
     tasks_at_once          tasks of a meta-batch vectorised together (None: what is fastest, all or, for conv4 on a CPU, one)
     train_tasks, validate_every, log_every, validation_tasks, test_tasks, patience_tasks
@@ -67,9 +68,10 @@ def check_numbers(config: Mapping[str, Any]) -> None:
     for name in NOT_NEGATIVE:
         if not _is_number(config[name], numbers.Integral) or not 0 <= config[name] < LARGEST:
             raise ValueError(f"{name} is {config[name]!r}: expected a whole number, 0 or more and below {LARGEST}")
-    clip = config["outer_clip"]
-    if clip is not None and not (_is_number(clip, numbers.Real) and clip > 0):
-        raise ValueError(f"outer_clip is {clip!r}: expected None or a number above 0")
+    for name, word in (("outer_clip", "above 0"), ("final_learning_rate", "not below 0")):
+        bound = config[name]
+        if bound is not None and (not _is_number(bound, numbers.Real) or bound < 0 or bound == 0 and word == "above 0"):
+            raise ValueError(f"{name} is {bound!r}: expected None or a number {word}")
     if config["tasks_at_once"] is not None and not _is_number(config["tasks_at_once"], numbers.Integral):
         raise ValueError(f"tasks_at_once is {config['tasks_at_once']!r}: expected None or a whole number")
     for name in ("rotations", "skip_nonfinite"):

@@ -54,13 +54,11 @@ def _make_pi_lstm(base, loss, passes, sizes, average_cells=False, first_pass_tar
     return pi_lstm(features, tuple(sizes), passes, average_cells, first_pass_targets)
 
 
-def _make_op_lstm(
-    base, loss, passes, sizes=(5, 5, 1), gamma=0.025, backprop_through_predictions=True, adapt_biases=False
-):
+def _make_op_lstm(base, loss, passes, sizes=(5, 5, 1), **options):
     if not isinstance(_needed(base, "op_lstm"), MLP):
         raise ValueError("op_lstm learns fully connected networks: use op_lstm_head on the features of other networks")
     rules = coordinate_lstm(tuple(sizes)), coordinate_lstm(tuple(sizes))
-    return op_lstm(base, passes, *rules, gamma, backprop_through_predictions, adapt_biases)
+    return op_lstm(base, passes, *rules, **options)
 
 
 def _make_op_lstm_head(base, loss, passes, sizes=(5, 5, 1), full=False, **options):

@@ -4,6 +4,7 @@ Each pass runs the support set forward, then goes from the output layer down: th
 activation and the message from above, and the mean outer product of what it emits with the layer's input is the update.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ from oplstm_jax.learners.rules import (
     coordinate_lstm,
     outer_product,
     run_passes,
-    step_factor,
+    step_factors,
 )
 from oplstm_jax.nets.mlp import BATCH_MODES, MLP
 from oplstm_jax.types import Array, Episode, Learner, Params, Split
@@ -32,6 +33,7 @@ def op_lstm(
     backprop_through_predictions: bool = True,
     adapt_biases: bool = False,
     low_rank: bool | None = None,
+    layer_gammas: bool = False,
 ) -> Learner:
     """Makes the learner.
 
@@ -43,8 +45,9 @@ def op_lstm(
     backprop_through_predictions: False makes activations, predictions and messages constants as inputs of the rules.
     adapt_biases: also moves every layer's bias, by the mean output (times gamma where used).
     low_rank: keep the factors of the updates instead of adding them to the kernels; None chooses what is smaller.
+    layer_gammas: every layer's update has a norm of its own, all started at gamma / sqrt(L); not in the paper.
 
-    params: base, output_rule, hidden_rule and, where used, gamma [1].
+    params: base, output_rule, hidden_rule and, where used, gamma [1], or [L] with layer_gammas.
     info per pass: updates (a tuple of [T, D_in, D_out] per layer, as applied), messages (a tuple of [T, M, D] per
     layer; the last is the target), outputs [T, M, C] before the update.
     """
@@ -55,6 +58,9 @@ def op_lstm(
     layers = (*(f"dense_{layer}" for layer in range(len(base.hidden))), "out")
     kinds = ("hidden_rule",) * len(base.hidden) + ("output_rule",)
     rules = {"hidden_rule": hidden_rule, "output_rule": output_rule}
+    if layer_gammas and gamma is None:
+        raise ValueError("layer_gammas is True: expected a number for gamma, which is None")
+    gammas = len(layers) if layer_gammas else 1
     constant = (lambda x: x) if backprop_through_predictions else jax.lax.stop_gradient
 
     def init(key, episode: Episode):
@@ -65,7 +71,7 @@ def op_lstm(
             "hidden_rule": hidden_rule.init(keys[2], 2, 0),
         }
         if gamma is not None:
-            params["gamma"] = jnp.full((1,), gamma, jnp.float32)
+            params["gamma"] = jnp.full((gammas,), gamma / math.sqrt(gammas), jnp.float32)
         return params
 
     def adapt(params, support: Split, *, key=None):
@@ -73,7 +79,7 @@ def op_lstm(
         examples, widths = x.shape[0], (x.shape[1], *base.hidden, outputs)
         smaller = fast_weights.prefer_factors(widths, passes * examples)
         factored = passes > 0 and (smaller if low_rank is None else low_rank)
-        norm = params["gamma"][0] if gamma is not None else None
+        norms = [None if gamma is None else params["gamma"][layer % gammas] for layer in range(len(layers))]
 
         def one_pass(carry, number):
             fast, states = carry
@@ -82,9 +88,10 @@ def op_lstm(
             spread = [_unit_scale(base, fast.weights, layer, z) for layer, z in enumerate(zs)]
             scaled = [e.output * s for e, s in zip(emitted, (*spread, 1.0), strict=True)]
             updates = tuple(outer_product(u, o) for u, o in zip((x, *zs), scaled, strict=True))
-            factor = step_factor(updates, norm)
-            updates = tuple(factor * update for update in updates)
-            for layer, u, o, update in zip(layers, (x, *zs), scaled, updates, strict=True):
+            factors = step_factors(updates, norms, layer_gammas)
+            updates = tuple(factor * update for factor, update in zip(factors, updates, strict=True))
+            each = zip(layers, (x, *zs), scaled, updates, factors, norms, strict=True)
+            for layer, u, o, update, factor, norm in each:
                 if factored:
                     fast = fast_weights.keep_factors(fast, layer, u, factor * o / examples, number * examples)
                 else:

@@ -93,6 +93,16 @@ def step_factor(updates: tuple[Array, ...], gamma: Array | None) -> Array:
     return jnp.where(is_zero, 0.0, gamma / jnp.sqrt(jnp.where(is_zero, 1.0, square)))
 
 
+def step_factors(updates: tuple[Array, ...], gammas: list, each: bool) -> list[Array]:
+    """The factor of each layer's update: `step_factor` of all together or, if `each`, of every layer by itself.
+
+    gammas: of each layer, all the same or all None unless `each`.
+    """
+    if each:
+        return [step_factor((update,), gamma) for update, gamma in zip(updates, gammas, strict=True)]
+    return [step_factor(updates, gammas[0])] * len(updates)
+
+
 def outer_product(inputs: Array, outputs: Array) -> Array:
     """Mean over examples of u_i o_i^T: inputs [M, D_in], outputs [M, D_out] -> kernel update [D_in, D_out]."""
     return inputs.T @ outputs / inputs.shape[0]
