@@ -1,11 +1,12 @@
 """Measures what trained learners do, or what their parts can do, without training a learner.
 
     python -m experiments.analyse rule_fit --to=results/beyond/rule_fit [--seeds=3 --steps=1000]
-    python -m experiments.analyse closeness|tangent --to=results/beyond/closeness [--tasks=100]
+    python -m experiments.analyse closeness|resemblance|tangent --to=results/beyond/closeness [--tasks=100]
 
-rule_fit: how well the coordinate-wise LSTM is fitted to known update rules, by width and depth. closeness: how near the
-updates of OP-LSTM in the zoo are to gradient descent, MAML and prototypes. tangent: the tangent kernel of the zoo's
-networks before and after they learn a task. Each writes table.md, table.json and figure.png.
+rule_fit: how well the coordinate-wise LSTM is fitted to known update rules, by width and depth. Of the zoo's networks:
+closeness: how near the updates of OP-LSTM are to gradient descent and to MAML's; resemblance: whether the classifiers
+it learns are more like fine-tuned ones or like prototypes; tangent: the tangent kernel before and after a task is
+learned. Each writes table.md, table.json and figure.png.
 """
 
 from collections.abc import Callable
@@ -13,16 +14,19 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import capacity, cli
+from experiments import capacity, cli, zoo_analyses
 from experiments.finding import Finding, write_finding
 
 flags.DEFINE_string("to", None, "Folder of the finding; made if it is not there.")
 flags.DEFINE_integer("seeds", 3, "rule_fit: random starts of each fit.", lower_bound=2)
 flags.DEFINE_integer("steps", 1_000, "rule_fit: steps of each fit.", lower_bound=1)
-flags.DEFINE_integer("tasks", 100, "closeness, tangent: test tasks of each entry.", lower_bound=2)
+flags.DEFINE_integer("tasks", 100, "Of the zoo: test tasks of each entry.", lower_bound=2)
 
 TOPICS: dict[str, Callable[[Path], Finding]] = {
     "rule_fit": lambda to: capacity.rule_fits(to, flags.FLAGS.seeds, flags.FLAGS.steps),
+    "closeness": lambda to: zoo_analyses.closeness(to, flags.FLAGS.tasks),
+    "resemblance": lambda to: zoo_analyses.resemblance(to, flags.FLAGS.tasks),
+    "tangent": lambda to: zoo_analyses.tangent(to, flags.FLAGS.tasks),
 }
 
 
