@@ -1,4 +1,4 @@
-"""Known update rules against the widths of the LSTM that is fitted to them: the measurement behind `analyse rule_fit`."""
+"""Known update rules against the widths of the LSTM that is fitted to them: what `analyse rule_fit` measures."""
 
 import sys
 from pathlib import Path
@@ -28,8 +28,9 @@ def rule_fits(to: Path, seeds: int, steps: int) -> Finding:
         print(*rows[-1][:2], *np.mean(found, 1), file=sys.stderr, flush=True)
     _draw(to / "figure.png", rows)
     about = (
-        f"Squared error over the variance of the rule's outputs, on fresh signals of {PASSES} passes; mean and 95 % interval "
-        f"over {seeds} random starts, {steps} steps of Adam each. Widths of the cells; 'full' reads all 5 units at once."
+        f"Squared error over the variance of the rule's outputs, on fresh signals of {PASSES} passes; mean and 95 % "
+        f"interval over {seeds} random starts, {steps} steps of Adam each. Widths of the cells; 'full' reads all 5 "
+        f"units at once."
     )
     return Finding("Known update rules fitted by LSTMs", ("widths", "parameters", *TEACHERS), rows, about)
 
@@ -39,7 +40,8 @@ def _draw(path: Path, rows: list[tuple]) -> None:
     names = [_name(sizes) for sizes in COORDINATE if len(sizes) == 2]
     chosen = [row for row in rows if row[0] in names]
     lines: dict[str, list[tuple[float, Estimate]]] = {
-        teacher: [(int(row[0].split("-")[0]), row[2 + place]) for row in chosen] for place, teacher in enumerate(TEACHERS)
+        teacher: [(int(row[0].split("-")[0]), row[2 + place]) for row in chosen]
+        for place, teacher in enumerate(TEACHERS)
     }
     figures.lines(path, {"widths u-1": lines}, "width u", "unexplained share of the rule's variance", log=True)
 

@@ -1,6 +1,7 @@
-"""The folder of a finding beyond the paper: table.md and table.json of one measurement, beside figure.png and finding.md.
+"""The folder of a finding beyond the paper: table.md and table.json of a measurement, beside figure.png and finding.md.
 
-A table.json here says `"kind": "finding"`; what it concludes, and what would change that, is finding.md, written by hand.
+A table.json here says `"kind": "finding"`; what is concluded, and what would change that, is finding.md, written by
+hand.
 """
 
 import json

@@ -29,13 +29,8 @@ def main() -> None:
     name = cli.positional("sweep", tuple(SWEEPS))
     sweep, root = SWEEPS[name], Path(cli.required("workdir"))
     for variant in _chosen(sweep) if flags.FLAGS.train else ():
-        print(f"{variant.name}: {_train(sweep, variant, root / folder(variant))}", flush=True)
-    print(write(name, sweep, root, Path(flags.FLAGS.to or root)))
-
-
-def folder(variant: Variant) -> str:
-    """The name of a variant's folder: its own, without blanks."""
-    return variant.name.replace(" + ", "+").replace(" ", "_")
+        print(f"{variant.name}: {_train(sweep, variant, root / variant.folder)}", flush=True)
+    print(write(sweep, root, Path(flags.FLAGS.to or root)))
 
 
 def _chosen(sweep: Sweep) -> list[Variant]:

@@ -15,6 +15,11 @@ class Variant(NamedTuple):
     name: str
     changes: dict[str, Any]
 
+    @property
+    def folder(self) -> str:
+        """Of its runs: its name without blanks."""
+        return self.name.replace(" + ", "+").replace(" ", "_")
+
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:

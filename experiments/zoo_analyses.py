@@ -116,7 +116,8 @@ def tangent(to: Path, tasks: int) -> Finding:
 
 _STEPS = (
     f"Gradient descent of all kernels in steps of MAML's size ({sine.OPTIONS['maml']['inner_lr']:.4g} on sine, "
-    f"{omniglot.OPTIONS['maml']['inner_lr']} on Omniglot) from OP-LSTM's own start, in as many steps as passes where not said."
+    f"{omniglot.OPTIONS['maml']['inner_lr']} on Omniglot) from OP-LSTM's own start, in as many steps as passes where "
+    f"not said."
 )
 
 
@@ -131,7 +132,7 @@ def _closeness(name: str, tasks: int):
 
 
 def _against_maml(name: str, tasks: int) -> tuple[Estimate, Estimate]:
-    """Cosines of OP-LSTM's with the trained MAML's kernel updates, and of the changes of outputs, each from its start."""
+    """Cosines of OP-LSTM's and the trained MAML's kernel updates, and changes of outputs, each from its own start."""
     ours, theirs = load(name), load(_maml(name))
 
     def both(params, episode):

@@ -70,7 +70,7 @@ def check_numbers(config: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is {config[name]!r}: expected a whole number, 0 or more and below {LARGEST}")
     for name, word in (("outer_clip", "above 0"), ("final_learning_rate", "not below 0")):
         bound = config[name]
-        if bound is not None and (not _is_number(bound, numbers.Real) or bound < 0 or bound == 0 and word == "above 0"):
+        if bound is not None and (not _is_number(bound, numbers.Real) or bound < 0 or (bound == 0 and name == "outer_clip")):
             raise ValueError(f"{name} is {bound!r}: expected None or a number {word}")
     if config["tasks_at_once"] is not None and not _is_number(config["tasks_at_once"], numbers.Integral):
         raise ValueError(f"tasks_at_once is {config['tasks_at_once']!r}: expected None or a whole number")

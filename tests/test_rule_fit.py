@@ -75,7 +75,8 @@ def test_what_is_unexplained_is_nothing_of_the_rule_itself_and_all_of_a_constant
 @pytest.mark.slow
 def test_fitting_finds_what_the_widths_allow():
     """The softmax needs all units: the coordinate-wise LSTM keeps an error that the full one does not have."""
-    alone, whole = (jax.jit(lambda r=r: rule_fit.fit_all(r, 1, 600))()[:, 0] for r in (coordinate_lstm((5, 1)), full_lstm((20, 5))))
+    rules = coordinate_lstm((5, 1)), full_lstm((20, 5))
+    alone, whole = (jax.jit(lambda rule=rule: rule_fit.fit_all(rule, 1, 600))()[:, 0] for rule in rules)
     names = list(rule_fit.TEACHERS)
     assert all(alone[names.index(name)] < 0.05 for name in ("gradient", "momentum"))
     assert whole[names.index("softmax")] < 0.5 * alone[names.index("softmax")]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oplstm_jax import MLP, build
+from oplstm_jax import MLP
 from oplstm_jax.analysis.fast_network import fast_network
 from oplstm_jax.analysis.tangent import alignment, make_tangent, tangent_kernel
 from oplstm_jax.data.sine import sample_episode
@@ -45,7 +45,8 @@ def test_a_small_gradient_step_moves_the_outputs_by_the_kernel_times_the_errors(
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("op_lstm", {"sizes": (3, 1)}), ("op_lstm_head", {"sizes": (3, 1)}), ("maml", {"inner_lr": 0.1})]
+    ("name", "options"),
+    [("op_lstm", {"sizes": (3, 1)}), ("op_lstm_head", {"sizes": (3, 1)}), ("maml", {"inner_lr": 0.1})],
 )
 def test_learning_changes_the_kernel_and_no_learning_does_not(episode, name, options):
     learners = [make(name, BASE, mean_squared_error, passes, options) for passes in (0, 2)]

@@ -60,7 +60,9 @@ class Change(NamedTuple):
 
 def learned(learner: Learner, unlearned: Learner, params: Params, episode: Episode) -> tuple[FastNetwork, FastNetwork]:
     """The network before and after learning; unlearned: the learner made with no passes."""
-    before, after = (fast_network(made, params, made.adapt(params, episode.support)[0]) for made in (unlearned, learner))
+    before, after = (
+        fast_network(made, params, made.adapt(params, episode.support)[0]) for made in (unlearned, learner)
+    )
     return before, after
 
 
@@ -105,7 +107,7 @@ def make_closeness(
 def make_network_similarity(
     learner: Learner, unlearned: Learner, base: MLP, loss: Loss, step_size: float
 ) -> Callable[[Params, Episode], Similarity]:
-    """(params, episode) -> Similarity of `op_lstm` on an MLP: gradient descent of all layers, prototypes of the last."""
+    """(params, episode) -> Similarity of `op_lstm`: all layers with gradient descent, the last with prototypes."""
     closeness = make_closeness(learner, unlearned, loss, step_size)
 
     def similarity(params: Params, episode: Episode) -> Similarity:

@@ -32,7 +32,7 @@ def momentum_weights(epsilon: float, decay: float) -> StackParams:
 
 
 def delta_weights(epsilon: float, slope: float) -> StackParams:
-    """Widths (3, 1): epsilon (target - s) s (1 - s) with s = sigmoid(slope prediction), the delta rule of a sigmoid unit.
+    """Widths (3, 1): epsilon (target - s) s (1 - s) with s = sigmoid(slope prediction), a sigmoid unit's delta rule.
 
     The first cell passes on target and prediction, and s through an output gate; the second multiplies by its gates.
     """
@@ -50,7 +50,7 @@ def _unit(
     output: Sequence[float] = (),
     forget_bias: float = SHUT,
 ) -> list[tuple[Sequence[float], float]]:
-    """(weights, bias) of the gates i, f, g, o of one unit; a gate that reads nothing is open, the forget gate is fixed."""
+    """(weights, bias) of the gates i, f, g, o of one unit; i and o are open where they read nothing, f is fixed."""
     gates = ((write, 0.0 if write else OPEN), ((), forget_bias), (candidate, candidate_bias))
     return [*gates, (output, 0.0 if output else OPEN)]
 

@@ -77,7 +77,7 @@ def make_similarity(
 
 
 def over_list(measured: Callable[[Params, Episode], Any], tasks_at_once: int | None = None) -> Callable:
-    """A jitted (params, task keys [n], sample) -> what is measured, with a leading n, on the tasks evaluation samples."""
+    """A jitted (params, task keys [n], sample) -> what is measured, with a leading n, on evaluation's tasks."""
 
     def one_task(params: Params, sample: Sampler, key: Array):
         return measured(params, sample(jax.random.split(key)[0]))
