@@ -88,7 +88,7 @@ def make_closeness(
         start, support_loss = kernels(before.weights), _loss_of_kernels(before, loss, x, y)
         _, info = learner.adapt(params, episode.support)
         updates = dict(zip(start, info["updates"], strict=True))
-        here = jax.tree.map(lambda w, u: w + jnp.cumsum(u, 0) - u, start, updates)
+        here = jax.tree.map(lambda w, u: w[None] + jnp.cumsum(u, 0) - u, start, updates)
         steps = jax.tree.map(lambda g: -step_size * g, jax.vmap(jax.grad(support_loss))(here))
         passes = jax.tree.leaves(updates)[0].shape[0]
         descended = gradient_updates(support_loss, start, passes, step_size)
