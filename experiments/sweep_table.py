@@ -3,13 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from experiments.finding import Finding, write_finding
 from experiments.sweeps import Sweep
-from oplstm_jax import figures
+from oplstm_jax import build, figures
+from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.files import read_arrays
 from oplstm_jax.statistics import Estimate, estimate
-from oplstm_jax.trained import score_trained
-from oplstm_jax.workdir import read_metrics, read_result, write_result
+from oplstm_jax.trained import load_trained
+from oplstm_jax.workdir import read_config, read_metrics, read_result, write_result
 
 
 def write(sweep: Sweep, root: Path, to: Path) -> str:
@@ -55,18 +59,25 @@ def _tests(sweep: Sweep) -> tuple[int, ...]:
 
 
 def _over_seeds(runs: list[Path], passes: int) -> Estimate:
-    return estimate([_test(run, passes)["score"] for run in runs])
+    places = [run / f"passes{passes}" if passes else run for run in runs]
+    if missing := [run for run, place in zip(runs, places, strict=True) if read_result(place) is None]:
+        _test_with(passes, missing)
+    return estimate([_result(place)["score"] for place in places])
 
 
-def _test(run: Path, passes: int) -> dict[str, Any]:
-    """The result of a run's own test, or of one with other passes, which is made unless it is there."""
-    if not passes:
-        return _result(run)
-    folder = run / f"passes{passes}"
-    if read_result(folder) is None:
-        folder.mkdir(exist_ok=True)
-        write_result(folder, *score_trained(run, eval_passes=passes))
-    return _result(folder)
+def _test_with(passes: int, runs: list[Path]) -> None:
+    """Tests runs of one configuration with another number of passes, in one program, into a folder `passes<T>` each."""
+    config = {**read_config(runs[0]), "eval_passes": passes}
+    problem, keys = build.build_problem(config), task_keys("test", config["test_tasks"])
+    sample = problem.sampler("test")
+    evaluate = make_evaluate(problem.eval_learner, problem.score, build.build_settings(config).tasks_at_once)
+    shapes = jax.eval_shape(sample, jax.random.key(0))
+    for run in runs:
+        scores = np.asarray(evaluate(load_trained(run, shapes, eval_passes=passes).params, keys, sample))
+        found = estimate(scores)
+        (run / f"passes{passes}").mkdir(exist_ok=True)
+        outcome = {"score": found.mean, "interval": found.interval, "config": {**_result(run)["config"], **config}}
+        write_result(run / f"passes{passes}", {**_result(run), **outcome}, scores)
 
 
 def _result(run: Path) -> dict[str, Any]:
