@@ -38,6 +38,14 @@ def write_finding(found: Finding, to: Path) -> str:
     return text
 
 
+def is_finding(folder: Path) -> bool:
+    """Whether the table.json of a folder is one of these, and not that of a table of the paper."""
+    try:
+        return json.loads((folder / "table.json").read_text()).get("kind") == KIND
+    except (ValueError, AttributeError):
+        return False
+
+
 def markdown(table: dict[str, Any]) -> str:
     """The text of a table.json."""
     lines = [f"### {table['title']}", "", f"| {' | '.join(table['heads'])} |", "|---" * len(table["heads"]) + "|"]

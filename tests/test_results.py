@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from experiments.cells import summaries
+from experiments.finding import is_finding, markdown
 from experiments.tables import make_table
 from oplstm_jax import tabular
 
 ROOT = Path(__file__).parents[1]
-TABLES = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results").rglob("table.json"))
+FOLDERS = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results").rglob("table.json"))
+TABLES = [folder for folder in FOLDERS if not is_finding(ROOT / folder)]
+FINDINGS = [folder for folder in FOLDERS if is_finding(ROOT / folder)]
 RUNS = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "results").rglob("result.json"))
 OF_CELL = ("learner", "shot", "metric", "norm", "test_query", "hardware", "versions", "commits", "train_tasks", "data")
 OF_SEED = ("score", "interval", "test_tasks", "command", "commit", "hardware", "wall_seconds", "params_sha256")
@@ -89,6 +92,18 @@ def test_cells_are_those_of_the_runs(folder):
 def _rounded(cell):
     """As JSON would hold it, with the digits that do not depend on the machine's order of summation."""
     return json.loads(json.dumps(cell), parse_float=lambda text: float(f"{float(text):.9g}"))
+
+
+@pytest.mark.parametrize("folder", FINDINGS, ids=str)
+def test_findings_say_where_they_come_from_and_what_would_change_them(folder):
+    table = _table(folder)
+    assert (ROOT / folder / "table.md").read_text() == markdown(table)
+    assert all(len(row) == len(table["heads"]) for row in table["rows"])
+    assert table["origin"]["command"].startswith("python -m experiments.") and "=/" not in table["origin"]["command"]
+    assert all(table["origin"][field] for field in ("commit", "hardware", "versions", "date"))
+    text = (ROOT / folder / "finding.md").read_text()
+    assert "What would change this:" in text and table["origin"]["commit"] in text
+    assert (ROOT / folder / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_readme_shows_every_table():
