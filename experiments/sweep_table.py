@@ -68,12 +68,13 @@ def _over_seeds(runs: list[Path], passes: int) -> Estimate:
 def _test_with(passes: int, runs: list[Path]) -> None:
     """Tests runs of one configuration with another number of passes, in one program, into a folder `passes<T>` each."""
     config = {**read_config(runs[0]), "eval_passes": passes}
-    problem, keys = build.build_problem(config), task_keys("test", config["test_tasks"])
+    problem, count = build.build_problem(config), config["test_tasks"]
     sample = problem.sampler("test")
     evaluate = make_evaluate(problem.eval_learner, problem.score, build.build_settings(config).tasks_at_once)
     shapes = jax.eval_shape(sample, jax.random.key(0))
     for run in runs:
-        scores = np.asarray(evaluate(load_trained(run, shapes, eval_passes=passes).params, keys, sample))
+        trained = load_trained(run, shapes, eval_passes=passes)
+        scores = np.asarray(evaluate(trained.params, task_keys("test", count), sample))
         found = estimate(scores)
         (run / f"passes{passes}").mkdir(exist_ok=True)
         outcome = {"score": found.mean, "interval": found.interval, "config": {**_result(run)["config"], **config}}

@@ -31,7 +31,7 @@ def test_variants_differ_in_name_and_configuration_alone(name):
 
 
 def test_a_field_that_does_not_exist_is_refused():
-    with pytest.raises(AttributeError, match="gama"):
+    with pytest.raises(KeyError, match="gama"):
         SWEEPS["widths"].configure(Variant("typo", {"gama": 1}), seed=0)
 
 
@@ -57,7 +57,7 @@ def test_a_sweep_is_trained_tested_with_other_passes_and_written(tmp_path):
 
 
 def test_a_cosine_takes_the_learning_rate_to_its_end():
-    """Adam's first step is of the learning rate's size whatever the gradient, later ones with a constant gradient too."""
+    """With a constant gradient every step of Adam is of the learning rate's size."""
     tasks = {"train_tasks": 8, "validate_every": 1, "log_every": 1, "validation_tasks": 1, "test_tasks": 1}
     settings = Settings(seed=0, meta_batch=2, learning_rate=0.1, patience_tasks=0, final_learning_rate=0.02, **tasks)
     optimiser = make_optimiser(settings)
