@@ -92,9 +92,7 @@ def _changed(table: Table) -> Table:
     def changed(part: Part) -> Part:
         return dataclasses.replace(part, get_config=lambda argument: part.get_config(",".join([argument, *fields])))
 
-    return dataclasses.replace(
-        table, title=f"{table.title}, with {' '.join(fields)}", parts=tuple(map(changed, table.parts))
-    )
+    return dataclasses.replace(table, title=f"{table.title}, with {' '.join(fields)}", parts=tuple(map(changed, table.parts)))
 
 
 def _narrow(table: Table, some: bool = False) -> Table | None:

@@ -67,9 +67,7 @@ def _run(
         tested = train_seeds(problem, settings, folders)
         shared = {**origin, "peak_bytes": peak_bytes(), "trained_together": len(configs)}
         shared["task_list"] = build.list_of_test_tasks(configs[0])
-        about = [
-            {name: own[name] for name in ("learner", "seed", "norm", "test_query")} | {"config": own} for own in configs
-        ]
+        about = [{name: own[name] for name in ("learner", "seed", "norm", "test_query")} | {"config": own} for own in configs]
         return [finish(problem, *run, {**own, **shared}) for *run, own in zip(tested, folders, about, strict=True)]
 
 

@@ -1,6 +1,6 @@
 """Few-shot classification of the built-in glyphs: Omniglot's networks on data that needs no download.
 
-python -m experiments.train --config=experiments/configs/glyphs.py:op_lstm_head --workdir=runs/glyphs
+    python -m experiments.train --config=experiments/configs/glyphs.py:op_lstm_head --workdir=runs/glyphs
 """
 
 from experiments.configs.base import base_config, configure
