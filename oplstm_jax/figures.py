@@ -136,7 +136,7 @@ def lines(
 
     log: of the y axis; the x axis has a tick at every number.
     """
-    figure, axes = _panels(len(panels))
+    figure, axes = _panels(len(panels), size=(7.5, 4.2) if len(panels) == 1 else (5, 3.8))
     for axis, (title, labels) in zip(axes, panels.items(), strict=True):
         for (label, points), (colour, dash, marker) in zip(labels.items(), itertools.cycle(SERIES), strict=False):
             x, found = zip(*points, strict=True)
