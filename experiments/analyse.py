@@ -1,12 +1,12 @@
 """Measures what trained learners do, or what their parts can do, without training a learner.
 
     python -m experiments.analyse rule_fit --to=results/beyond/rule_fit [--seeds=3 --steps=1000]
-    python -m experiments.analyse closeness|resemblance|tangent --to=results/beyond/closeness [--tasks=100]
+    python -m experiments.analyse closeness|resemblance|passes|tangent --to=results/beyond/closeness [--tasks=100]
 
 rule_fit: how well the coordinate-wise LSTM is fitted to known update rules, by width and depth. Of the zoo's networks:
 closeness: how near the updates of OP-LSTM are to gradient descent and to MAML's; resemblance: whether the classifiers
-it learns are more like fine-tuned ones or like prototypes; tangent: the tangent kernel before and after a task is
-learned. Each writes table.md, table.json and figure.png.
+it learns are more like fine-tuned ones or like prototypes; passes: scores after every pass, up to more than were
+trained with; tangent: the tangent kernel before and after a task is learned. Each writes table.md, table.json and figure.png.
 """
 
 from collections.abc import Callable
@@ -25,6 +25,7 @@ flags.DEFINE_integer("tasks", 100, "Of the zoo: test tasks of each entry.", lowe
 TOPICS: dict[str, Callable[[Path], Finding]] = {
     "rule_fit": lambda to: capacity.rule_fits(to, flags.FLAGS.seeds, flags.FLAGS.steps),
     "closeness": lambda to: zoo_analyses.closeness(to, flags.FLAGS.tasks),
+    "passes": lambda to: zoo_analyses.passes(to, flags.FLAGS.tasks),
     "resemblance": lambda to: zoo_analyses.resemblance(to, flags.FLAGS.tasks),
     "tangent": lambda to: zoo_analyses.tangent(to, flags.FLAGS.tasks),
 }

@@ -12,10 +12,11 @@ from experiments.configs import omniglot, sine
 from experiments.finding import Finding
 from oplstm_jax import build, figures, zoo
 from oplstm_jax.analysis.closeness import change, make_closeness, make_resemblance
+from oplstm_jax.analysis.passes import make_scores_by_pass
 from oplstm_jax.analysis.tangent import Tangent, make_tangent
 from oplstm_jax.analysis.updates import compare, over_list
 from oplstm_jax.evaluate import task_keys
-from oplstm_jax.losses import cross_entropy, mean_squared_error
+from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
 from oplstm_jax.statistics import Estimate, estimate
 from oplstm_jax.types import Learner, Params, Sampler
 
@@ -114,6 +115,28 @@ def tangent(to: Path, tasks: int) -> Finding:
     return Finding("Tangent kernels before and after learning a task", heads, rows, about)
 
 
+def passes(to: Path, tasks: int) -> Finding:
+    """Scores after every pass, up to more passes than the entries were trained with."""
+    rows: list[tuple] = []
+    panels: dict[str, dict[str, list]] = {"sine": {}, "Omniglot": {}}
+    for name in (*SINE, *IMAGES):
+        entry, (most, score) = load(name), (27, mean_squared_error) if name in SINE else (9, accuracy)
+        learner = build.build_learner(entry.config, most)
+        found = _measured(entry, make_scores_by_pass(learner, entry.unlearned, score), tasks)
+        scores = [estimate(values) for values in found.T]
+        shown = (scores[number] if number <= most else None for number in PASSES)
+        rows.append((name, entry.config["passes"], *shown))
+        panels["sine" if name in SINE else "Omniglot"][name] = list(enumerate(scores))
+        print(rows[-1], file=sys.stderr, flush=True)
+    figures.lines(to / "figure.png", panels, "passes", "mean squared error, or accuracy", log=True)
+    heads = ("entry", "trained with", *(f"after {number}" for number in PASSES))
+    return Finding(
+        "OP-LSTM by pass, and with more passes than it was trained with", heads, rows, _about(tasks, _SCORES)
+    )
+
+
+PASSES = (0, 1, 2, 3, 5, 9, 12, 18, 27)
+_SCORES = "Mean squared error on sine, accuracy on Omniglot, on the query set after so many passes."
 _STEPS = (
     f"Gradient descent of all kernels in steps of MAML's size ({sine.OPTIONS['maml']['inner_lr']:.4g} on sine, "
     f"{omniglot.OPTIONS['maml']['inner_lr']} on Omniglot) from OP-LSTM's own start, in as many steps as passes where "

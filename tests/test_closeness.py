@@ -9,12 +9,14 @@ from learner_table import blobs
 from oplstm_jax import MLP
 from oplstm_jax.analysis.closeness import change, make_closeness, make_network_similarity, make_resemblance
 from oplstm_jax.analysis.fast_network import fast_network, kernels
+from oplstm_jax.analysis.passes import make_scores_by_pass
 from oplstm_jax.analysis.updates import prototype_kernel
 from oplstm_jax.data.sine import sample_episode
 from oplstm_jax.learners.maml import maml
 from oplstm_jax.learners.op_lstm import op_lstm
 from oplstm_jax.learners.rules import fixed_rule
 from oplstm_jax.losses import cross_entropy, mean_squared_error
+from oplstm_jax.meta import task_outputs
 
 ERROR = fixed_rule(lambda target, prediction: target - prediction)
 BACK = fixed_rule(lambda z, message: message * (z > 0))  # the chain rule through a ReLU, message = W (target - p)
@@ -46,6 +48,16 @@ def test_a_normed_update_keeps_its_direction_only(wave):
     found = make_closeness(learner, unlearned, mean_squared_error, 0.5)(params, wave)
     np.testing.assert_allclose(found.pass_cosine, 1, rtol=1e-4)
     assert not np.allclose(found.pass_ratio, 1, rtol=0.1)
+
+
+def test_scores_by_pass_are_those_of_learners_with_so_many_passes(wave):
+    base = MLP((6, 5), outputs=1)
+    params = op_lstm(base, 3).init(jax.random.key(1), wave)
+    found = make_scores_by_pass(op_lstm(base, 3), op_lstm(base, 0), mean_squared_error)(params, wave)
+    one_by_one = [
+        mean_squared_error(task_outputs(op_lstm(base, passes), params, wave), wave.query.y) for passes in range(4)
+    ]
+    np.testing.assert_allclose(found, one_by_one, rtol=1e-4)
 
 
 def test_change_of_maml_is_what_its_steps_add_up_to(wave):

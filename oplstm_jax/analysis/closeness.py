@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax.analysis.fast_network import FastNetwork, fast_network, kernels
+from oplstm_jax.analysis.fast_network import FastNetwork, fast_network, kernels, with_kernels
 from oplstm_jax.analysis.updates import Similarity, compare, gradient_updates, prototype_kernel
 from oplstm_jax.learners.protonet import class_means, squared_distances
 from oplstm_jax.losses import accuracy
@@ -142,8 +142,7 @@ def make_resemblance(
 
 def _outputs_of_kernels(network: FastNetwork, kernels: dict[str, Array], x: Array) -> Array:
     """Outputs for x with other kernels and all other weights as they are."""
-    replaced = {layer: {**network.weights[layer], "kernel": kernel} for layer, kernel in kernels.items()}
-    return network.outputs({**network.weights, **replaced}, x)
+    return network.outputs(with_kernels(network.weights, kernels), x)
 
 
 def _loss_of_kernels(network: FastNetwork, loss: Loss, x: Array, y: Array) -> Callable[[dict[str, Array]], Array]:

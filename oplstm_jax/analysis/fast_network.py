@@ -39,3 +39,8 @@ def _parts(fast: Fast) -> tuple[Params, Callable[[Params], Fast]]:
 def kernels(weights: Params) -> dict[str, Array]:
     """The kernels [D_in, D_out] of the layers of a network, by the layer's name in the order of their numbers."""
     return {layer: weights[layer]["kernel"] for layer in sorted(weights) if "kernel" in weights[layer]}
+
+
+def with_kernels(weights: Params, kernels: dict[str, Array]) -> Params:
+    """The weights of a network with other kernels."""
+    return {**weights, **{layer: {**weights[layer], "kernel": kernel} for layer, kernel in kernels.items()}}
