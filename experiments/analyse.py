@@ -6,7 +6,8 @@
 rule_fit: how well the coordinate-wise LSTM is fitted to known update rules, by width and depth. Of the zoo's networks:
 closeness: how near the updates of OP-LSTM are to gradient descent and to MAML's; resemblance: whether the classifiers
 it learns are more like fine-tuned ones or like prototypes; passes: scores after every pass, up to more than were
-trained with; tangent: the tangent kernel before and after a task is learned. Each writes table.md, table.json and figure.png.
+trained with; tangent: the tangent kernel before and after a task is learned. Each writes table.md, table.json and
+figure.png.
 """
 
 from collections.abc import Callable
