@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import capacity, cli, zoo_analyses
+from experiments import capacity, cli, zoo_closeness, zoo_networks
 from experiments.finding import Finding, write_finding
 
 flags.DEFINE_string("to", None, "Folder of the finding; made if it is not there.")
@@ -25,10 +25,10 @@ flags.DEFINE_integer("tasks", 100, "Of the zoo: test tasks of each entry.", lowe
 
 TOPICS: dict[str, Callable[[Path], Finding]] = {
     "rule_fit": lambda to: capacity.rule_fits(to, flags.FLAGS.seeds, flags.FLAGS.steps),
-    "closeness": lambda to: zoo_analyses.closeness(to, flags.FLAGS.tasks),
-    "passes": lambda to: zoo_analyses.passes(to, flags.FLAGS.tasks),
-    "resemblance": lambda to: zoo_analyses.resemblance(to, flags.FLAGS.tasks),
-    "tangent": lambda to: zoo_analyses.tangent(to, flags.FLAGS.tasks),
+    "closeness": lambda to: zoo_closeness.closeness(to, flags.FLAGS.tasks),
+    "passes": lambda to: zoo_networks.passes(to, flags.FLAGS.tasks),
+    "resemblance": lambda to: zoo_closeness.resemblance(to, flags.FLAGS.tasks),
+    "tangent": lambda to: zoo_networks.tangent(to, flags.FLAGS.tasks),
 }
 
 

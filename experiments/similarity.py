@@ -12,6 +12,7 @@ from oplstm_jax.analysis.closeness import make_network_similarity
 from oplstm_jax.analysis.updates import Similarity, make_similarity, over_list
 from oplstm_jax.evaluate import task_keys
 from oplstm_jax.losses import cross_entropy
+from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.statistics import estimate
 from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Episode, Params
@@ -66,6 +67,6 @@ def _similarity(config: dict[str, Any], step_size: float) -> Callable[[Params, E
         raise ValueError("updates are compared on features: base is 'none', expected a network such as 'conv4'")
     if config["data"] == "sine":
         raise ValueError("updates are compared with prototypes: data is sine, expected images, which have classes")
-    if config["learner"] == "op_lstm":
+    if config["learner"] == "op_lstm" and isinstance(base, MLP):
         return make_network_similarity(learner, build.build_learner(config, 0), base, cross_entropy, step_size)
     return make_similarity(learner, base.clone(outputs=None), passes, step_size)
