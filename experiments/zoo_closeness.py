@@ -22,6 +22,8 @@ CLOSENESS = (
     "cosine with a gradient step: first pass",
     "last pass",
     "total update",
+    "of the output layer",
+    "of hidden layers, from the input up",
     "its norm / gradient descent's",
     "change of outputs",
     "trained MAML: cosine of kernels' updates",
@@ -46,9 +48,10 @@ def closeness(to: Path, tasks: int) -> Finding:
         entry = load(name)
         found = measured(entry, make_closeness(entry.learner, entry.unlearned, entry.loss, entry.step_size), tasks)
         maml = _against_maml(name, tasks) if name in SINE else (None, None)
-        totals = (found.total_cosine, found.total_ratio, found.change_cosine)
+        others = (estimate(found.total_ratio), estimate(found.change_cosine))
         passes, layers = ([estimate(v) for v in values.T] for values in (found.pass_cosine, found.layer_cosine))
-        rows.append((name, passes[0], passes[-1], *map(estimate, totals), *maml))
+        hidden = " ".join(f"{layer.mean:.3f}" for layer in layers[:-1])
+        rows.append((name, passes[0], passes[-1], estimate(found.total_cosine), layers[-1], hidden, *others, *maml))
         panels[name] = {
             "each pass, by pass": list(enumerate(passes, 1)),
             "in all, by layer": list(enumerate(layers, 1)),
