@@ -5,7 +5,7 @@ from pathlib import Path
 
 from experiments.configs import omniglot, sine
 from experiments.finding import Finding
-from experiments.zoo_entries import IMAGES, SINE, about, load, measured
+from experiments.zoo_entries import IMAGES, SINE, about, load, maml_step, measured
 from oplstm_jax import figures
 from oplstm_jax.analysis.closeness import change, make_closeness, make_resemblance
 from oplstm_jax.analysis.updates import compare
@@ -13,8 +13,8 @@ from oplstm_jax.statistics import Estimate, estimate
 
 DESCENTS = {"gradient step": 1, "100 gradient steps": 100}
 STEPS = (
-    f"Gradient descent of all kernels in steps of MAML's size ({sine.OPTIONS['maml']['inner_lr']:.4g} on sine, "
-    f"{omniglot.OPTIONS['maml']['inner_lr']} on Omniglot) from OP-LSTM's own start, in as many steps as passes where "
+    f"Gradient descent of all kernels in steps of MAML's size ({maml_step(sine):.4g} on sine, "
+    f"{maml_step(omniglot)} on Omniglot) from OP-LSTM's own start, in as many steps as passes where "
     f"not said."
 )
 CLOSENESS = (

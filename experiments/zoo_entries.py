@@ -42,9 +42,14 @@ def load(name: str, **changes: Any) -> Trained:
     regression, base = config["data"] == "sine", build.build_base(config)
     if not isinstance(base, MLP):
         raise ValueError(f"{name}: base is {config['base']!r}, expected mlp")
-    step_size = (sine if regression else omniglot).OPTIONS["maml"]["inner_lr"]
+    step_size = maml_step(sine if regression else omniglot)
     loss = mean_squared_error if regression else cross_entropy
     return Trained(config, learner, build.build_learner(config, 0), params, sample, base, loss, step_size)
+
+
+def maml_step(configs: Any) -> float:
+    """The size of MAML's gradient steps in a file of configurations."""
+    return configs.OPTIONS["maml"]["inner_lr"]
 
 
 def measured(entry: Trained, measure: Callable, tasks: int, tasks_at_once: int | None = None):
