@@ -12,6 +12,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import cli
+from experiments.finding import is_finding
 from experiments.table import FIGURES
 from experiments.tables import GROUPS, TABLES
 from oplstm_jax import page
@@ -26,7 +27,7 @@ def main() -> None:
 
 def write_report(results: Path, to: Path) -> str:
     """Writes the page of all tables below a folder; returns a line about it. Raises ValueError if there are none."""
-    tables = {file.parent: _read(file) for file in results.rglob("table.json")}
+    tables = {file.parent: _read(file) for file in results.rglob("table.json") if not is_finding(file.parent)}
     if not tables:
         raise ValueError(f"{results}: no table.json there: expected folders that experiments.reproduce has written")
     order = [*TABLES, ""]

@@ -1,6 +1,6 @@
 """Trains every cell of a table of the paper and writes the table beside the published numbers.
 
-    python -m experiments.reproduce sine|omniglot|without_norm|omniglot_conv4|updates|glyphs --workdir=runs/sine
+    python -m experiments.reproduce sine|omniglot|without_norm|omniglot_conv4|updates_mlp|glyphs --workdir=runs/sine
         [--seeds=0,1,2] [--fraction=0.1] [--learners=op_lstm,maml] [--shots=5,10] [--workers=2] [--data=PACK.npz]
         [--fields=image_size=28,filters=32] [--together]
     python -m experiments.reproduce within|cross|updates --data=mini,cub --workdir=runs/natural [...]

@@ -29,8 +29,8 @@ def run_config(
 ) -> dict[str, Any]:
     """Trains and tests (or goes on with, or looks up) one configuration in a workdir; returns its result.
 
-    gradient_step: for OP-LSTM's last layer, the step size of gradient descent with which its updates are compared at
-    every validation. checks: assert shapes and dtypes of episodes and outputs, see `oplstm_jax.check`.
+    gradient_step: for OP-LSTM, the step size of gradient descent with which its updates are compared at every
+    validation. checks: assert shapes and dtypes of episodes and outputs, see `oplstm_jax.check`.
 
     Raises ValueError for a bad configuration or a workdir that holds another one.
     """

@@ -8,11 +8,14 @@ import jax
 import numpy as np
 
 from oplstm_jax import bases, build
+from oplstm_jax.analysis.closeness import make_network_similarity
 from oplstm_jax.analysis.updates import Similarity, make_similarity, over_list
 from oplstm_jax.evaluate import task_keys
+from oplstm_jax.losses import cross_entropy
+from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.statistics import estimate
 from oplstm_jax.trained import load_trained
-from oplstm_jax.types import Params
+from oplstm_jax.types import Episode, Params
 from oplstm_jax.workdir import read_config, read_result
 
 PROBE_TASKS = 100  # of the validation list, at every validation
@@ -53,9 +56,17 @@ def _result(trained: dict[str, Any], metric: str, values: np.ndarray, step_size:
 
 
 def _measure(config: dict[str, Any], step_size: float) -> Callable:
+    return over_list(_similarity(config, step_size), build.build_settings(config).tasks_at_once)
+
+
+def _similarity(config: dict[str, Any], step_size: float) -> Callable[[Params, Episode], Similarity]:
+    """Of every layer for `op_lstm`, of the last for `op_lstm_head`. Raises ValueError where there is no such layer."""
     passes = config["eval_passes"]
     learner, base = build.build_learner(config, passes), bases.build_base(config)
     if base is None:
         raise ValueError("updates are compared on features: base is 'none', expected a network such as 'conv4'")
-    similarity = make_similarity(learner, base.clone(outputs=None), passes, step_size)
-    return over_list(similarity, build.build_settings(config).tasks_at_once)
+    if config["data"] == "sine":
+        raise ValueError("updates are compared with prototypes: data is sine, expected images, which have classes")
+    if config["learner"] == "op_lstm" and isinstance(base, MLP):
+        return make_network_similarity(learner, build.build_learner(config, 0), base, cross_entropy, step_size)
+    return make_similarity(learner, base.clone(outputs=None), passes, step_size)

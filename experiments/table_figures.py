@@ -87,7 +87,7 @@ def updates(root: Path, cells: list[report.Cell]) -> None:
         lines = [read_metrics(folder) for folder in cell.folders.values()]
         measured = [[line for line in seed if "gradient_cosine" in line] for seed in lines]
         if any(measured):
-            panels[cell.protocol.split(",")[0]] = [seed for seed in measured if seed]
+            panels[f"{cell.protocol.split(',')[0]}, {cell.shot}-shot"] = [seed for seed in measured if seed]
     if panels:
         figures.update_similarity(root / "updates.png", panels)
 

@@ -83,6 +83,12 @@ def _updates(*names: str) -> Table:
     return Table(title, tuple(parts), ("op_lstm_head",), (1,), table_figures.updates, bool(_stand_in(names)))
 
 
+def _updates_mlp(data: str = "") -> Table:
+    parts = (_update_part(omniglot, Path(data).stem or "omniglot", data),)
+    title = "Learned updates of OP-LSTM on every layer, 5-way Omniglot"
+    return _table(title, data, parts, ("op_lstm",), (1, 5), table_figures.updates)
+
+
 def _within(*names: str) -> Table:
     parts = tuple(_within_part(name) for name in names)
     title = f"5-way {' and '.join(names)}, Conv-4{_stand_in(names)}"
@@ -168,6 +174,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "invariance_omniglot": _invariance_omniglot,
     "omniglot_conv4": _omniglot_conv4,
     "updates": _updates,
+    "updates_mlp": _updates_mlp,
     "within": _within,
     "cross": _cross,
     "glyphs": _glyphs,

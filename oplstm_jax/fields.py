@@ -23,9 +23,11 @@ def check_numbers(config: Mapping[str, Any]) -> None:
     for name in NOT_NEGATIVE:
         if not is_number(config[name], numbers.Integral) or not 0 <= config[name] < LARGEST:
             raise ValueError(f"{name} is {config[name]!r}: expected a whole number, 0 or more and below {LARGEST}")
-    clip = config["outer_clip"]
+    clip, final = config["outer_clip"], config["final_learning_rate"]
     if clip is not None and not (is_number(clip, numbers.Real) and clip > 0):
         raise ValueError(f"outer_clip is {clip!r}: expected None or a number above 0")
+    if final is not None and not (is_number(final, numbers.Real) and final >= 0):
+        raise ValueError(f"final_learning_rate is {final!r}: expected None or a number not below 0")
     if config["tasks_at_once"] is not None and not is_number(config["tasks_at_once"], numbers.Integral):
         raise ValueError(f"tasks_at_once is {config['tasks_at_once']!r}: expected None or a whole number")
     for name in ("rotations", "skip_nonfinite", "position"):

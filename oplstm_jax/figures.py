@@ -1,5 +1,6 @@
 """Figures of finished runs. Needs matplotlib (extra `plots`), which is imported only here and only when drawing."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -33,6 +34,13 @@ SIMILARITIES = {
     "gradient": ("with gradient descent", "#0072b2", "-", "o"),
     "prototype": ("with prototypes", "#c0392b", "--", "s"),
 }
+SERIES = (
+    ("#0072b2", "-", "o"),
+    ("#c0392b", "--", "s"),
+    ("#00805f", "-.", "v"),
+    ("#7b3294", ":", "^"),
+    ("#9a6a00", "-", "D"),
+)
 OTHER = ("#555555", (0, (1, 1)), "x")
 
 
@@ -204,6 +212,29 @@ def curves(path: Path, panels: Mapping[tuple[str, str], Mapping[str, Sequence[li
                 axis.plot(*zip(*points, strict=True), label=LABELS[learner] if number == 0 else None, **style)
         axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
     _finish(figure, axes[: len(panels)], path)
+
+
+def lines(
+    path: Path,
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, Estimate]]]],
+    xlabel: str,
+    ylabel: str,
+    log: bool = False,
+) -> None:
+    """Means with their intervals against numbers, a line per label; panels: title -> label -> (x, estimate) in order.
+
+    log: of the y axis; the x axis has a tick at every number.
+    """
+    figure, axes = _panels(len(panels), size=(7.5, 4.2) if len(panels) == 1 else (5, 3.8))
+    for axis, (title, labels) in zip(axes, panels.items(), strict=True):
+        for (label, points), (colour, dash, marker) in zip(labels.items(), itertools.cycle(SERIES), strict=False):
+            x, found = zip(*points, strict=True)
+            spread = [e.interval if np.isfinite(e.interval) else 0 for e in found]
+            style = {"color": colour, "ls": dash, "marker": marker, "ms": 4, "capsize": 2, "lw": 1.2}
+            axis.errorbar(x, [e.mean for e in found], spread, label=label, **style)
+        axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xticks=sorted({p[0] for v in labels.values() for p in v}))
+        axis.set_yscale("log" if log else "linear")
+    _finish(figure, axes, path)
 
 
 def predictions(path: Path, images: np.ndarray, captions: Sequence[str]) -> None:

@@ -40,6 +40,7 @@ class Settings(NamedTuple):
     outer_clip: bound on every entry of the meta-gradient, None for none.
     tasks_at_once: tasks of a meta-batch that are vectorised together, None for all.
     skip_nonfinite: meta-gradients that are not finite are left out and counted; else they end the run.
+    final_learning_rate: where a cosine takes the learning rate by the last step; None for a constant one.
     """
 
     seed: int
@@ -54,6 +55,7 @@ class Settings(NamedTuple):
     outer_clip: float | None = None
     tasks_at_once: int | None = None
     skip_nonfinite: bool = False
+    final_learning_rate: float | None = None
 
     def steps(self, tasks: int) -> int:
         return -(-tasks // self.meta_batch)

@@ -35,9 +35,16 @@ class Program(NamedTuple):
 
 def make_optimiser(settings: Settings) -> optax.GradientTransformation:
     """Adam with its default moments, after clipping every entry of the meta-gradient where asked (SPEC §7)."""
-    adam = optax.adam(settings.learning_rate)
+    adam = optax.adam(_learning_rate(settings))
     clipped = adam if settings.outer_clip is None else optax.chain(optax.clip(settings.outer_clip), adam)
     return finite.skip_nonfinite(clipped) if settings.skip_nonfinite else clipped
+
+
+def _learning_rate(settings: Settings) -> float | optax.Schedule:
+    if (final := settings.final_learning_rate) is None:
+        return settings.learning_rate
+    steps = settings.steps(settings.train_tasks)
+    return optax.cosine_decay_schedule(settings.learning_rate, steps, final / settings.learning_rate)
 
 
 def make_program(problem: Problem, settings: Settings, count: int = 1) -> Program:

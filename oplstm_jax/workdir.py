@@ -32,6 +32,7 @@ LATER_FIELDS = {
     "transformer": {"width": 64, "blocks": 2, "heads": 4, "patch": 7},
     "position": False,
     "features_from": None,
+    "final_learning_rate": None,
 }
 
 

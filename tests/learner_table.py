@@ -134,6 +134,7 @@ ROWS = [
     _row("op_lstm", "sine", SMALL, True),
     _row("op_lstm", "sine", {**SMALL, "gamma": None}, True, slow=True),
     _row("op_lstm", "sine", {**SMALL, "backprop_through_predictions": False, "adapt_biases": True}, True),
+    _row("op_lstm", "sine", {**SMALL, "layer_gammas": True}, True, slow=True),
     _row("op_lstm", "classes", SMALL, True, norm="transductive"),
     _row("op_lstm", "classes", {**SMALL, "gamma": None, "adapt_biases": True}, True, norm="support"),
     _row("op_lstm", "classes", SMALL, True, norm="layer", slow=True),

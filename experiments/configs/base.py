@@ -33,6 +33,7 @@ def base_config() -> ConfigDict:
     config.eval_passes = config.get_ref("passes")
     config.meta_batch, config.learning_rate = 1, 1e-3
     config.outer_clip, config.tasks_at_once = config_dict.placeholder(float), config_dict.placeholder(int)
+    config.final_learning_rate = config_dict.placeholder(float)
     config.skip_nonfinite = False
     config.train_tasks, config.validate_every, config.log_every = 1, 1, 1
     config.validation_tasks, config.test_tasks, config.patience_tasks = 600, 600, 0

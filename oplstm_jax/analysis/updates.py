@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 
 from oplstm_jax.learners.features import embed_support
 from oplstm_jax.learners.protonet import class_means
@@ -33,12 +34,17 @@ def gradient_update(kernel: Array, bias: Array, a: Array, y: Array, passes: int,
 
     kernel [d, C], bias [C] or [1] (not adapted), features a [M, d], one-hot targets y [M, C].
     """
+    return gradient_updates(lambda w: cross_entropy(a @ w + bias[None], y), kernel, passes, step_size)
+
+
+def gradient_updates(loss: Callable[[Params], Array], weights: Params, passes: int, step_size: float) -> Params:
+    """Total update of weights by gradient descent on loss(weights)."""
 
     def step(weights, _):
-        gradient = jax.grad(lambda w: cross_entropy(a @ w + bias[None], y))(weights)
-        return weights - step_size * gradient, None
+        return jax.tree.map(lambda w, g: w - step_size * g, weights, jax.grad(loss)(weights)), None
 
-    return jax.lax.scan(step, kernel, length=passes)[0] - kernel
+    after, _ = jax.lax.scan(step, weights, length=passes)
+    return jax.tree.map(jnp.subtract, after, weights)
 
 
 def prototype_kernel(a: Array, y: Array) -> Array:
@@ -65,7 +71,7 @@ def make_similarity(
         gradient = gradient_update(params["kernel"], params["bias"], a, y, passes, step_size)
         prototypes = prototype_kernel(a, y)
         update = fast["kernel"] - params["kernel"]
-        return Similarity(*_compare(update, gradient), *_compare(fast["kernel"], prototypes))
+        return Similarity(*compare(update, gradient), *compare(fast["kernel"], prototypes))
 
     return similarity
 
@@ -83,10 +89,11 @@ def over_list(measured: Callable[[Params, Episode], Any], tasks_at_once: int | N
     return measure
 
 
-def _compare(ours: Array, theirs: Array) -> tuple[Array, Array]:
-    """Cosine and ratio of norms of two arrays; 0 where one of them is 0."""
-    norms = jnp.linalg.norm(ours), jnp.linalg.norm(theirs)
+def compare(ours: Params, theirs: Params) -> tuple[Array, Array]:
+    """Cosine and ratio of norms of two arrays, or trees of arrays taken as one; 0 where one of them is 0."""
+    dot = jax.tree.reduce(jnp.add, jax.tree.map(lambda a, b: jnp.sum(a * b), ours, theirs))
+    norms = optax.tree.norm(ours), optax.tree.norm(theirs)
     product = norms[0] * norms[1]
     is_zero = product == 0
-    cosine = jnp.where(is_zero, 0.0, jnp.sum(ours * theirs) / jnp.where(is_zero, 1.0, product))
+    cosine = jnp.where(is_zero, 0.0, dot / jnp.where(is_zero, 1.0, product))
     return cosine, jnp.where(is_zero, 0.0, norms[0] / jnp.where(is_zero, 1.0, norms[1]))

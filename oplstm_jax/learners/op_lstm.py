@@ -23,6 +23,7 @@ def op_lstm(
     backprop_through_predictions: bool = True,
     adapt_biases: bool = False,
     low_rank: bool | None = None,
+    layer_gammas: bool = False,
 ) -> Learner:
     """Makes the learner.
 
@@ -34,12 +35,13 @@ def op_lstm(
     backprop_through_predictions: False makes activations, predictions and messages constants as inputs of the rules.
     adapt_biases: also moves every layer's bias, by the mean output (times gamma where used).
     low_rank: keep the factors of the updates instead of adding them to the kernels; None chooses what is smaller.
+    layer_gammas: every layer's update has a norm of its own, all started at gamma / sqrt(L); not in the paper.
 
-    params: base, output_rule, hidden_rule and, where used, gamma [1].
+    params: base, output_rule, hidden_rule and, where used, gamma [1], or [L] with layer_gammas.
     info per pass: updates (a tuple of [T, D_in, D_out] per layer, as applied), messages (a tuple of [T, M, D] per
     layer; the last is the target), outputs [T, M, C] before the update.
     """
-    options = gamma, backprop_through_predictions, adapt_biases, low_rank
+    options = gamma, backprop_through_predictions, adapt_biases, low_rank, layer_gammas
     how = op_pass.layer_updates(base, output_rule, hidden_rule, *options)
 
     def adapt(params, support: Split, *, key=None):

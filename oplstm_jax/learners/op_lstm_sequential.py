@@ -25,6 +25,7 @@ def op_lstm_sequential(
     backprop_through_predictions: bool = True,
     adapt_biases: bool = False,
     low_rank: bool | None = None,
+    layer_gammas: bool = False,
 ) -> Learner:
     """Makes the learner.
 
@@ -38,7 +39,7 @@ def op_lstm_sequential(
     """
     if base.norm in BATCH_MODES:
         raise ValueError(f"norm is {base.norm}: op_lstm_sequential sees one example at a time: expected layer or none")
-    options = gamma, backprop_through_predictions, adapt_biases, low_rank
+    options = gamma, backprop_through_predictions, adapt_biases, low_rank, layer_gammas
     how = op_pass.layer_updates(base, output_rule, hidden_rule, *options)
 
     def adapt(params, support: Split, *, key=None):

@@ -3,6 +3,7 @@
 Shared by `op_lstm`, whose passes see the whole support set, and `op_lstm_sequential`, whose passes see one example.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,7 +12,14 @@ import jax.numpy as jnp
 
 from oplstm_jax.learners import fast_weights
 from oplstm_jax.learners.fast_weights import FastWeights
-from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, outer_product, run_passes, step_factor
+from oplstm_jax.learners.rules import (
+    UpdateRule,
+    coordinate_lstm,
+    outer_product,
+    outer_product_square,
+    run_passes,
+    step_factor,
+)
 from oplstm_jax.nets.mlp import BATCH_MODES, MLP
 from oplstm_jax.types import Array, Episode, Info, Params, Split
 
@@ -26,6 +34,7 @@ class LayerUpdates(NamedTuple):
     backprop_through_predictions: bool
     adapt_biases: bool
     low_rank: bool | None
+    layer_gammas: bool
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -36,6 +45,11 @@ class LayerUpdates(NamedTuple):
     def kinds(self) -> tuple[str, ...]:
         """The name of each layer's rule."""
         return ("hidden_rule",) * len(self.base.hidden) + ("output_rule",)
+
+    @property
+    def gammas(self) -> int:
+        """How many norms are meta-learned."""
+        return 0 if self.gamma is None else len(self.layers) if self.layer_gammas else 1
 
 
 class Emitted(NamedTuple):
@@ -53,14 +67,20 @@ Carry = tuple[FastWeights, tuple]  # fast weights, and the state of each layer's
 
 
 def layer_updates(base: MLP, output_rule: UpdateRule | None, hidden_rule: UpdateRule | None, *rest) -> LayerUpdates:
-    """The arguments together, a rule of None being the paper's. Raises ValueError for a base without outputs."""
+    """The arguments together, a rule of None being the paper's.
+
+    Raises ValueError for a base without outputs, and for norms of layers where there are none.
+    """
     if base.outputs is None:
         raise ValueError("op_lstm needs a base-learner with an output layer: set MLP(outputs=C)")
-    return LayerUpdates(base, output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm(), *rest)
+    how = LayerUpdates(base, output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm(), *rest)
+    if how.layer_gammas and how.gamma is None:
+        raise ValueError("layer_gammas is True: expected a number for gamma, which is None")
+    return how
 
 
 def init_params(how: LayerUpdates, key: Array, episode: Episode) -> Params:
-    """base, output_rule, hidden_rule and, where used, gamma [1]."""
+    """base, output_rule, hidden_rule and, where used, gamma [1], or [L] with layer_gammas."""
     keys = jax.random.split(key, 3)
     params = {
         "base": how.base.init(keys[0], episode.support.x)["params"],
@@ -68,7 +88,7 @@ def init_params(how: LayerUpdates, key: Array, episode: Episode) -> Params:
         "hidden_rule": how.hidden_rule.init(keys[2], 2, 0),
     }
     if how.gamma is not None:
-        params["gamma"] = jnp.full((1,), how.gamma, jnp.float32)
+        params["gamma"] = jnp.full((how.gammas,), how.gamma / math.sqrt(how.gammas), jnp.float32)
     return params
 
 
@@ -97,17 +117,16 @@ def run(
 def _pass(how: LayerUpdates, params: Params, carry: Carry, support: Split, row: int | Array | None):
     """One pass over examples x [M, F], y [M, C]: (carry, info). row: where its factors are kept, None to add them."""
     fast, _ = carry
-    norm = params["gamma"][0] if how.gamma is not None else None
     outputs, zs = fast_weights.trace(how.base, fast, support.x)
     emitted = _emit(how, params, carry, support.y, (*zs, outputs))
     spread = [_unit_scale(how.base, fast.weights, layer, z) for layer, z in enumerate(zs)]
     scales: list[Any] = [*spread, 1.0]
     scaled = [e.output * s for e, s in zip(emitted, scales, strict=True)]
     inputs = (support.x, *zs)
-    updates = tuple(outer_product(u, o) for u, o in zip(inputs, scaled, strict=True))
-    factor = step_factor(updates, norm)
-    updates = tuple(factor * update for update in updates)
-    for layer, u, o, update in zip(how.layers, inputs, scaled, updates, strict=True):
+    norms = [params["gamma"][layer % how.gammas] if how.gammas else None for layer in range(len(inputs))]
+    factors = _step_factors(how, list(map(outer_product_square, inputs, scaled)), norms)
+    updates = tuple(outer_product(u, factor * o) for u, o, factor in zip(inputs, scaled, factors, strict=True))
+    for layer, u, o, update, factor, norm in zip(how.layers, inputs, scaled, updates, factors, norms, strict=True):
         if row is not None:
             fast = fast_weights.keep_factors(fast, layer, u, factor * o / len(u), row)
         else:
@@ -116,6 +135,13 @@ def _pass(how: LayerUpdates, params: Params, carry: Carry, support: Split, row: 
             fast = fast_weights.add_bias(fast, layer, jnp.mean(o, 0) * (1.0 if norm is None else norm))
     info = {"updates": updates, "messages": tuple(e.message for e in emitted), "outputs": outputs}
     return (fast, tuple(e.state for e in emitted)), info
+
+
+def _step_factors(how: LayerUpdates, squares: list[Array], norms: list[Array | None]) -> list[Array]:
+    """The factor of each layer's update, from its sum of squares: of all layers together, or of each by itself."""
+    if how.layer_gammas:
+        return list(map(step_factor, squares, norms))
+    return [step_factor(sum(squares[1:], squares[0]), norms[0])] * len(squares)
 
 
 def _emit(how: LayerUpdates, params: Params, carry: Carry, targets: Array, zs: tuple[Array, ...]) -> list[Emitted]:

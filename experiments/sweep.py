@@ -1,0 +1,57 @@
+"""Trains variants of one configuration on equally many tasks and compares them.
+
+    python -m experiments.sweep widths|passes|coordinates|search --workdir=runs/widths [--seeds=3] [--to=results/widths]
+
+Finished variants are skipped and interrupted ones resumed; the seeds of a variant are trained in one program. The
+workdir ends up holding a folder per variant with one per seed; --to is where table.md, table.json and figure.png go
+(the workdir if not given). A sweep that chooses a configuration, `search`, scores no test tasks.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from experiments import cli
+from experiments.run import run_seeds
+from experiments.sweep_table import write
+from experiments.sweeps import SWEEPS, Sweep, Variant
+
+flags.DEFINE_string("workdir", None, "Folder of the sweep; made if it is not there.")
+flags.DEFINE_integer("seeds", 3, "Seeds of each variant: 0, 1, ...", lower_bound=1)
+flags.DEFINE_list("variants", None, "Only these variants.")
+flags.DEFINE_integer("train_tasks", None, "Meta-training tasks of each variant (the sweep's if not given).")
+flags.DEFINE_string("to", None, "Folder of the table; made if it is not there.")
+flags.DEFINE_bool("train", True, "--notrain only writes the table of what is finished.")
+
+
+def main() -> None:
+    name = cli.positional("sweep", tuple(SWEEPS))
+    sweep, root = SWEEPS[name], Path(cli.required("workdir"))
+    for variant in _chosen(sweep) if flags.FLAGS.train else ():
+        print(f"{variant.name}: {_train(sweep, variant, root / variant.folder)}", flush=True)
+    print(write(sweep, root, Path(flags.FLAGS.to or root)))
+
+
+def _chosen(sweep: Sweep) -> list[Variant]:
+    names = [variant.name for variant in sweep.variants]
+    for wanted in flags.FLAGS.variants or ():
+        if wanted not in names:
+            raise ValueError(f"flag --variants: unknown {wanted!r}: expected some of {'; '.join(names)}")
+    return [variant for variant in sweep.variants if variant.name in (flags.FLAGS.variants or names)]
+
+
+def _train(sweep: Sweep, variant: Variant, place: Path) -> str:
+    config = sweep.configure(variant, seed=0)
+    if flags.FLAGS.train_tasks is not None:
+        config.train_tasks = flags.FLAGS.train_tasks
+        config.validate_every = max(1, config.train_tasks // 4)
+    config.log_every = min(config.log_every, config.validate_every)
+    config.num_seeds = flags.FLAGS.seeds
+    print(f"{variant.name} ...", file=sys.stderr, flush=True)
+    results = run_seeds(config, place)
+    return " ".join(f"{result['validation_score']:.4f}" for result in results)
+
+
+if __name__ == "__main__":
+    cli.run(main, words=1)

@@ -1,0 +1,85 @@
+"""Sweeps: variants on equal budgets, their table, tests with other passes; the options they vary."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from learner_table import waves
+from processes import SMALL
+
+from experiments import sweep_table
+from experiments.run import run_seeds
+from experiments.sweeps import SWEEPS, Variant
+from oplstm_jax import MLP
+from oplstm_jax.learners.op_lstm import op_lstm
+from oplstm_jax.problem import Settings
+from oplstm_jax.program import make_optimiser
+
+FIELDS = {**SMALL, "hidden": (6,), "passes": 2}
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_variants_differ_in_name_and_configuration_alone(name):
+    sweep = SWEEPS[name]
+    configs = [sweep.configure(variant, seed=1).to_json_best_effort() for variant in sweep.variants]
+    assert len(set(configs)) == len({variant.folder for variant in sweep.variants}) == len(sweep.variants)
+    tasks = {json.loads(config)["train_tasks"] for config in configs}
+    assert len(tasks) == 1 and not any(" " in variant.folder for variant in sweep.variants)
+
+
+def test_a_field_that_does_not_exist_is_refused():
+    with pytest.raises(KeyError, match="gama"):
+        SWEEPS["widths"].configure(Variant("typo", {"gama": 1}), seed=0)
+
+
+def test_a_sweep_is_trained_tested_with_other_passes_and_written(tmp_path):
+    variants = (Variant("one", {"options.sizes": (1,)}), Variant("norms", {"options.layer_gammas": True}))
+    sweep = dataclasses.replace(SWEEPS["widths"], fields=FIELDS, variants=variants, passes=(1, 3))
+    for variant in variants[:1]:
+        config = sweep.configure(variant, seed=0)
+        config.num_seeds = 2
+        results = run_seeds(config, tmp_path / variant.folder)
+    text = sweep_table.write(sweep, tmp_path, tmp_path / "table")
+    assert "| one | 40 |" in text and "norms" not in text and "test, 3 passes" in text
+    table = json.loads((tmp_path / "table" / "table.json").read_text())
+    assert len(table["rows"]) == 1 and table["rows"][0][4]["mean"] == pytest.approx(
+        np.mean([r["score"] for r in results])
+    )
+    assert (tmp_path / "one" / "seed1" / "passes3" / "result.json").exists()
+    assert (tmp_path / "table" / "figure.png").read_bytes().startswith(b"\x89PNG")
+    choosing = sweep_table.write(dataclasses.replace(sweep, selects=True, passes=()), tmp_path, tmp_path / "chosen")
+    assert "no test tasks were scored" in choosing and "test, " not in choosing
+    with pytest.raises(ValueError, match="no finished run of this sweep"):
+        sweep_table.write(sweep, tmp_path / "elsewhere", tmp_path)
+
+
+def test_a_cosine_takes_the_learning_rate_to_its_end():
+    """With a constant gradient every step of Adam is of the learning rate's size."""
+    tasks = {"train_tasks": 8, "validate_every": 1, "log_every": 1, "validation_tasks": 1, "test_tasks": 1}
+    settings = Settings(seed=0, meta_batch=2, learning_rate=0.1, patience_tasks=0, final_learning_rate=0.02, **tasks)
+    optimiser = make_optimiser(settings)
+    params, sizes = jnp.zeros(1), []
+    state = optimiser.init(params)
+    for _ in range(6):
+        updates, state = optimiser.update(jnp.ones(1), state, params)
+        sizes.append(-updates[0])
+    cosine = 0.02 + 0.08 * 0.5 * (1 + np.cos(np.pi * np.arange(5) / 4))
+    np.testing.assert_allclose(sizes, [*cosine, 0.02], rtol=1e-4)
+
+
+def test_norms_of_layers_are_their_own_and_meta_learned():
+    learner, episode = op_lstm(MLP((6, 5), outputs=1), 2, gamma=0.3, layer_gammas=True), waves(jax.random.key(0))
+    params = learner.init(jax.random.key(1), episode)
+    np.testing.assert_allclose(params["gamma"], jnp.full(3, 0.3 / np.sqrt(3)), rtol=1e-6)
+    gammas = jnp.array([0.1, 0.2, 0.3])
+    _, info = learner.adapt({**params, "gamma": gammas}, episode.support)
+    norms = [jnp.linalg.norm(update[1]) for update in info["updates"]]
+    np.testing.assert_allclose(norms, gammas, rtol=1e-5)
+    joint = op_lstm(MLP((6, 5), outputs=1), 2, gamma=0.3)
+    _, info = joint.adapt(joint.init(jax.random.key(1), episode), episode.support)
+    np.testing.assert_allclose(sum(jnp.sum(update[0] ** 2) for update in info["updates"]), 0.09, rtol=1e-5)
+    with pytest.raises(ValueError, match="expected a number for gamma"):
+        op_lstm(MLP((6,), outputs=1), 2, gamma=None, layer_gammas=True)
