@@ -50,7 +50,8 @@ def main() -> None:
     print(f"{'images':>6} {'pixels':>6} {'features':>8}" + "".join(f"{way:>18}" for way in WAYS), flush=True)
     rows = []
     for images, size, features in LAYERS:
-        rates = {way: measure.rate_of(_layer(way, images, size, features), flags.FLAGS.seconds) for way in WAYS}
+        works = {way: measure.repeated(_layer(way, images, size, features)) for way in WAYS}
+        rates = {way: rate.per_core_second for way, rate in measure.compare(works, flags.FLAGS.seconds).items()}
         best = max(rates.values())
         texts = (f"{rate:.1f}/s ({best / rate:.1f})" for rate in rates.values())
         print(f"{images:>6} {size:>6} {features:>8}" + "".join(f"{text:>18}" for text in texts), flush=True)

@@ -15,6 +15,7 @@ from oplstm_jax.learners.rules import (
     UpdateRule,
     coordinate_lstm,
     outer_product,
+    outer_product_square,
     run_passes,
     step_factor,
 )
@@ -81,10 +82,10 @@ def op_lstm(
             emitted = emit(params, fast, states, support.y, (*zs, outputs))
             spread = [_unit_scale(base, fast.weights, layer, z) for layer, z in enumerate(zs)]
             scaled = [e.output * s for e, s in zip(emitted, (*spread, 1.0), strict=True)]
-            updates = tuple(outer_product(u, o) for u, o in zip((x, *zs), scaled, strict=True))
-            factor = step_factor(updates, norm)
-            updates = tuple(factor * update for update in updates)
-            for layer, u, o, update in zip(layers, (x, *zs), scaled, updates, strict=True):
+            inputs = (x, *zs)
+            factor = step_factor(sum(map(outer_product_square, inputs, scaled)), norm)
+            updates = tuple(outer_product(u, factor * o) for u, o in zip(inputs, scaled, strict=True))
+            for layer, u, o, update in zip(layers, inputs, scaled, updates, strict=True):
                 if factored:
                     fast = fast_weights.keep_factors(fast, layer, u, factor * o / examples, number * examples)
                 else:

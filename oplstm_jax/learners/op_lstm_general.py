@@ -76,7 +76,7 @@ def op_lstm_general(
             fast, states = carry
             activations, pulls = forward(fast, x)
             updates, states = backward(params, states, activations, pulls, support.y)
-            factor = step_factor(tuple(jax.tree.leaves(updates)), norm)
+            factor = step_factor(sum(jnp.sum(jnp.square(u)) for u in jax.tree.leaves(updates)), norm)
             updates = jax.tree.map(lambda update: factor * update, updates)
             return (jax.tree.map(jnp.add, fast, updates), states), {"updates": updates, "outputs": activations[-1]}
 

@@ -12,7 +12,14 @@ import jax.numpy as jnp
 
 from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.features import embed_query, embed_support, init_features
-from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, outer_product, run_passes, step_factor
+from oplstm_jax.learners.rules import (
+    UpdateRule,
+    coordinate_lstm,
+    outer_product,
+    outer_product_square,
+    run_passes,
+    step_factor,
+)
 from oplstm_jax.nets.init import fan_in_kernel, uniform
 from oplstm_jax.types import Episode, Learner, Split
 
@@ -80,8 +87,8 @@ def op_lstm_head(
             seen = outputs if backprop_through_predictions else jax.lax.stop_gradient(outputs)
             read = jnp.stack((y, seen) if signals == "target_prediction" else (y,))
             state, emitted = rule.step(params["rule"], state, read)
-            update = outer_product(a, emitted)
-            update = scale * step_factor((update,), norm) * update
+            factor = scale * step_factor(outer_product_square(a, emitted), norm)
+            update = outer_product(a, factor * emitted)
             if adapt_bias:
                 bias = bias + bias_scale * jnp.mean(emitted, 0, keepdims=True)
             return (kernel + update, bias, state), {"update": update, "outputs": outputs}

@@ -80,22 +80,32 @@ def fixed_rule(function: Callable[..., Array]) -> UpdateRule:
     )
 
 
-def step_factor(updates: tuple[Array, ...], gamma: Array | None) -> Array:
-    """What brings updates, one array per layer, to joint Frobenius norm gamma; 1 for gamma None.
+def step_factor(square: Array, gamma: Array | None) -> Array:
+    """What brings updates with this sum of squares to joint Frobenius norm gamma; 1 for gamma None.
 
     The gradient flows through the norm, and there is no epsilon (SPEC §2); at a zero update, where the norm has no
     derivative, the factor and its derivatives are zero.
     """
     if gamma is None:
-        return jnp.ones((), updates[0].dtype)
-    square = sum(jnp.sum(jnp.square(u)) for u in updates)
-    is_zero = square == 0
+        return jnp.ones((), square.dtype)
+    is_zero = square <= 0
     return jnp.where(is_zero, 0.0, gamma / jnp.sqrt(jnp.where(is_zero, 1.0, square)))
 
 
 def outer_product(inputs: Array, outputs: Array) -> Array:
     """Mean over examples of u_i o_i^T: inputs [M, D_in], outputs [M, D_out] -> kernel update [D_in, D_out]."""
     return inputs.T @ outputs / inputs.shape[0]
+
+
+def outer_product_square(inputs: Array, outputs: Array) -> Array:
+    """The sum of squares of `outer_product`, without forming it where products of examples are smaller.
+
+    It is the sum over pairs of examples (i, j) of (u_i . u_j) (o_i . o_j), divided by M^2.
+    """
+    examples = inputs.shape[0]
+    if examples * (inputs.shape[1] + outputs.shape[1]) < inputs.shape[1] * outputs.shape[1]:
+        return jnp.sum((inputs @ inputs.T) * (outputs @ outputs.T)) / examples**2
+    return jnp.sum(jnp.square(outer_product(inputs, outputs)))
 
 
 def run_passes(one_pass: Callable, carry: Any, passes: int) -> tuple[Any, Any]:
