@@ -112,9 +112,10 @@ def _time(run: Callable[[int], None], count: int) -> Times:
     return Times(time.perf_counter() - began[0], time.process_time() - began[1])
 
 
-def matmul_gflops(size: int = 2048) -> float:
+def matmul_gflops(size: int = 2048) -> Rate:
     """Giga-operations per second of a square float32 matrix product, to compare rates between runs and machines."""
     a = jnp.ones((size, size), jnp.float32)
     product = jax.jit(jnp.matmul)
     product(a, a).block_until_ready()
-    return 2 * size**3 / min(_time(lambda _: product(a, a).block_until_ready(), 1).clock for _ in range(5)) / 1e9
+    times = [_time(lambda _: product(a, a).block_until_ready(), 1) for _ in range(5)]
+    return Rate(*(2 * size**3 / min(kind) / 1e9 for kind in zip(*times, strict=True)))

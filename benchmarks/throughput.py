@@ -118,7 +118,9 @@ def row(problem: str, learner: str, meta_batch: int | None, **changes: Any) -> d
         clock, core = rates.get(name, (None, None))
         found |= {f"{name}tasks_per_second": clock, f"{name}tasks_per_core_second": core}
     origin = {name: facts()[name] for name in ("commit", "hardware", "versions")} | {"load": os.getloadavg()[0]}
-    return {**found, "matmul_gflops": measure.matmul_gflops(), "platform": jax.default_backend(), **origin}
+    product = measure.matmul_gflops()
+    found |= {"matmul_gflops": product.per_second, "matmul_gflops_per_core": product.per_core_second}
+    return {**found, "platform": jax.default_backend(), **origin}
 
 
 def show(found: dict[str, Any]) -> dict[str, Any]:
