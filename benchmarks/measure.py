@@ -24,6 +24,11 @@ class Rate(NamedTuple):
     per_core_second: float
 
 
+def steady(found: dict[str, Any], name: str = "") -> float:
+    """The rate of a row ("", "limit_" or "plain_") that depends least on what else runs: see `Rate`."""
+    return found[f"{name}tasks_per_{'core_' if found['platform'] == 'cpu' else ''}second"]
+
+
 class Work(NamedTuple):
     """run(count) does `count` repetitions, of `units` units each, and waits for them. compile_seconds: before the first."""
 

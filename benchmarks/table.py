@@ -1,6 +1,6 @@
 """The table of results/speed: what was reached, beside the commit before, the limit and the original implementation.
 
-    python -m benchmarks.table [--results=results/speed]      prints the table, and writes it to table.md there
+    python -m benchmarks.table [--results=results/speed]      prints it, and writes it there and to README.md
 
 `before.json` and `after.json` there are rows of `benchmarks.throughput` (a list, as --json writes it).
 """
@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from benchmarks.throughput import steady
+from benchmarks.measure import steady
 from experiments import cli
+from experiments.marked import replace_marked
 from oplstm_jax.files import write_text
 
 flags.DEFINE_string("results", "results/speed", "Folder of before.json and after.json; table.md is written there.")
@@ -47,6 +48,7 @@ def main() -> None:
     text = table(*(json.loads((folder / f"{name}.json").read_text()) for name in ("before", "after")))
     print(text, end="")
     write_text(folder / "table.md", text)
+    replace_marked(Path("benchmarks/README.md"), f"{folder.as_posix()}/table.md", text)
 
 
 def table(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> str:

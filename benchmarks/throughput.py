@@ -125,7 +125,7 @@ def row(problem: str, learner: str, meta_batch: int | None, **changes: Any) -> d
 
 def show(found: dict[str, Any]) -> dict[str, Any]:
     """Prints a row of the table and returns it."""
-    rate, limit, slow = (steady(found, name) for name in ("", "limit_", "plain_"))
+    rate, limit, slow = (measure.steady(found, name) for name in ("", "limit_", "plain_"))
     plain_text = f"{slow:9.1f}{rate / slow:7.1f}" if slow else f"{'–':>9}{'–':>7}"
     print(
         f"{found['learner']:<13}{found['problem']:<22}{found['meta_batch']:>5}{found['tasks_per_second']:10.1f}{rate:10.1f}"
@@ -133,11 +133,6 @@ def show(found: dict[str, Any]) -> dict[str, Any]:
         flush=True,
     )
     return found
-
-
-def steady(found: dict[str, Any], name: str = "") -> float:
-    """The rate of a row ("", "limit_" or "plain_") that depends least on what else runs: see `measure.Rate`."""
-    return found[f"{name}tasks_per_{'core_' if found['platform'] == 'cpu' else ''}second"]
 
 
 def growth() -> list[dict[str, Any]]:
@@ -161,7 +156,7 @@ def growth() -> list[dict[str, Any]]:
             batch = value if field == "meta_batch" else None
             rows.append(show({**row(problem, learner, batch, **{field: value}), "varied": field, "value": value}))
             sizes.append(value[0] if isinstance(value, list) else value)
-            times.append(1 / steady(rows[-1]))
+            times.append(1 / measure.steady(rows[-1]))
         exponent = np.polyfit(np.log(sizes), np.log(times), 1)[0]
         print(f"time per task grows with {name} to the power {exponent:.2f}" if math.isfinite(exponent) else "")
         for found in rows[-len(changes) :]:
