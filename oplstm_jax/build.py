@@ -10,7 +10,7 @@
     passes, eval_passes    T in meta-training and at validation and test
     meta_batch, learning_rate, outer_clip
     skip_nonfinite         leave out and count meta-gradients that are not finite, instead of ending the run
-    tasks_at_once          tasks of a meta-batch vectorised together (None: what is fastest, all or, for conv4 on a CPU, one)
+    tasks_at_once          tasks of a meta-batch vectorised together (None: what is fastest, all or, on a CPU, one for conv4 and for MAML on images)
     train_tasks, validate_every, log_every, validation_tasks, test_tasks, patience_tasks
     norm                   normalisation mode of the base-learner
     precision              float32, or bfloat16 for the convolutions of conv4
@@ -49,11 +49,16 @@ def build_settings(config: Mapping[str, Any]) -> Settings:
     """How long and how meta-training goes. Raises ValueError for a number out of range or no number."""
     check_numbers(config)
     settings = Settings(**{name: config[name] for name in Settings._fields})
-    if settings.tasks_at_once is None and config["base"] == "conv4" and jax.default_backend() == "cpu":
+    if settings.tasks_at_once is None and jax.default_backend() == "cpu" and _fills_the_cache(config):
         return settings._replace(tasks_at_once=1)
     if settings.tasks_at_once is not None and (settings.tasks_at_once < 1 or settings.meta_batch % settings.tasks_at_once):
         raise ValueError(f"tasks_at_once is {settings.tasks_at_once}: expected a divisor of meta_batch, {settings.meta_batch}")
     return settings
+
+
+def _fills_the_cache(config: Mapping[str, Any]) -> bool:
+    """Whether a CPU works faster on one task after another: feature maps, or own weights that read pixels, are large."""
+    return config["base"] == "conv4" or (config["learner"] == "maml" and config["data"] != "sine")
 
 
 def check_numbers(config: Mapping[str, Any]) -> None:
