@@ -26,7 +26,7 @@ class Original(NamedTuple):
     aim: float
 
 
-# (problem, learner, meta-batch is the authors'): issue of the comparison; at other meta-batches OP-LSTM aims higher.
+# By problem, learner and whether the meta-batch is the authors'; at another OP-LSTM aims higher.
 ORIGINALS = {
     ("sine_5shot", "op_lstm", True): Original(20, 12),
     ("sine_5shot", "op_lstm", False): Original(20, 25),

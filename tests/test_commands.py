@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from processes import OPTIMISED
 
-from experiments.configs import natural, sine
+from experiments.configs import natural, omniglot, sine
+from oplstm_jax.build import build_settings
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ["experiments.train", "--workdir=WORKDIR"]
@@ -129,6 +130,15 @@ def test_sine_configs_hold_the_fields_everybody_relies_on(learner):
     assert config.eval_passes == 2
     with pytest.raises((KeyError, AttributeError), match="shot"):
         config.shto = 3
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [(sine.get_config("maml"), None), (omniglot.get_config("op_lstm"), None), (omniglot.get_config("maml"), 1),
+     (natural.get_config("protonet"), 1)],
+)  # fmt: skip
+def test_a_cpu_takes_one_task_at_a_time_where_more_do_not_fit_its_cache(config, expected):
+    assert build_settings(config).tasks_at_once == expected
 
 
 def test_passes_and_shots_of_training_follow_those_of_evaluation_only_until_they_are_set():
