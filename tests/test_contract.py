@@ -9,7 +9,7 @@ import optax
 import pytest
 from learner_table import ROWS, Row
 
-from oplstm_jax.meta import init_state, make_chunk, make_step, meta_loss, task_objective
+from oplstm_jax.meta import meta_loss
 from oplstm_jax.params import named_arrays
 
 PASSES = 2
@@ -59,6 +59,16 @@ def _outputs(row: Row, episode, passes: int = PASSES, key: int = 3):
     return _learn(row, passes)[0](_params(row), episode, jax.random.key(key))[0]
 
 
+@functools.lru_cache(maxsize=4)
+def _task_loss(row: Row):
+    """(params, episode, key) -> meta-training loss of one task, not vectorised."""
+    learner = row.make(PASSES)
+    if learner.objective is not None:
+        return jax.jit(lambda params, episode, key: learner.objective(params, episode, key=key)[0])
+    learn, _ = _learn(row, PASSES)
+    return lambda params, episode, key: row.loss(learn(params, episode, key)[0], episode.query.y)
+
+
 def _tasks(row: Row):
     return jax.vmap(row.sample)(jax.random.split(jax.random.key(7), TASKS)), jax.random.split(jax.random.key(8), TASKS)
 
@@ -82,9 +92,8 @@ def test_jit_compiles_once(row):
 def test_vmap_over_tasks_is_a_python_loop(row):
     episodes, keys = _tasks(row)
     (batched, _), _ = _meta_gradient(row)(_params(row), episodes, keys)
-    objective = jax.jit(task_objective(row.make(PASSES), row.loss))
     tasks = [jax.tree.map(lambda a, i=i: a[i], episodes) for i in range(TASKS)]
-    single = [objective(_params(row), task, key=key)[0] for task, key in zip(tasks, keys, strict=True)]
+    single = [_task_loss(row)(_params(row), task, key) for task, key in zip(tasks, keys, strict=True)]
     np.testing.assert_allclose(batched, sum(single), rtol=2e-5)
 
 
@@ -123,25 +132,24 @@ def test_order_of_the_support_set(row):
 
 
 def test_loss_falls(row):
-    """150 meta-steps on tasks drawn from four fixed ones bring their loss down by 15 % or more.
+    """100 meta-steps on four fixed tasks bring their loss down by 15 % or more.
 
     What has nothing to meta-learn goes through them unchanged.
     """
-    learner, optimiser = row.make(PASSES), optax.adam(row.learning_rate)
+    (episodes, keys), optimiser = _tasks(row), optax.adam(row.learning_rate)
+    params, opt_state = _params(row), optimiser.init(_params(row))
 
-    def task(number):
-        return row.sample(jax.random.fold_in(jax.random.key(1), number))
+    def loss_and_gradient(params):
+        (loss, _), grads = _meta_gradient(row)(params, episodes, jax.random.clone(keys))
+        return loss, grads
 
-    def sample(key):
-        return task(jax.random.randint(key, (), 0, TASKS))
+    @jax.jit
+    def move(params, opt_state, grads):
+        updates, opt_state = optimiser.update(grads, opt_state)
+        return optax.apply_updates(params, updates), opt_state
 
-    def total(params):
-        keys = jax.random.split(jax.random.key(6), TASKS)
-        return _meta_gradient(row)(params, jax.vmap(task)(jnp.arange(TASKS)), keys)[0][0]
-
-    chunk = make_chunk(make_step(learner, row.loss, row.loss, optimiser, meta_batch=TASKS))
-    state = jax.jit(lambda: init_state(learner, optimiser, jax.random.key(0), row.sample(jax.random.key(1))))()
-    before = total(state.params)
-    state, _ = chunk(state, jax.random.key(5), 150, jax.tree_util.Partial(sample))
-    assert int(state.step) == 150
-    assert total(state.params) < 0.85 * before if row.has_params else total(state.params) == before
+    before, grads = loss_and_gradient(params)
+    for _ in range(100):
+        params, opt_state = move(params, opt_state, grads)
+        after, grads = loss_and_gradient(params)
+    assert after < 0.85 * before if row.has_params else after == before
