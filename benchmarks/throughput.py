@@ -153,8 +153,8 @@ def growth() -> list[dict[str, Any]]:
     for name, changes in series.items():
         sizes, times = [], []
         for field, value in changes:
-            batch = value if field == "meta_batch" else None
-            rows.append(show({**row(problem, learner, batch, **{field: value}), "varied": field, "value": value}))
+            found = row(problem, learner, **{"meta_batch": None, field: value})
+            rows.append(show({**found, "varied": field, "value": value}))
             sizes.append(value[0] if isinstance(value, list) else value)
             times.append(1 / measure.steady(rows[-1]))
         exponent = np.polyfit(np.log(sizes), np.log(times), 1)[0]
