@@ -1,9 +1,15 @@
-"""How every command behaves: bad input is one clear line and exit code 2, a signal 130 or 143, never a traceback."""
+"""How every command behaves: bad input is one clear line and exit code 2, a signal 130 or 143, never a traceback.
+
+Numbers that are not finite and memory that does not suffice are one line and exit code 1.
+"""
 
 import logging
+import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 import jax
 from absl import flags
@@ -43,12 +49,23 @@ def run(main: Callable[[], None], words: float = 0) -> None:
     except KeyboardInterrupt as stop:  # before there is anything to save, or after all is saved
         number = stop.args[0] if stop.args else signal.SIGINT
         print(f"\ninterrupted by {signal.Signals(number).name}: the same command goes on from here", file=sys.stderr)
-        sys.exit(128 + number)
+        _leave(128 + number)
     except (ValueError, flags.Error, OSError) as error:
         _refuse(error)
     except FloatingPointError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(1)
+        _fail(str(error))
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        needed = re.search(r"allocating (\d+) bytes", str(error))
+        size = f" ({int(needed[1]) / 1e9:.3g} GB at once)" if needed else ""
+        _fail(f"out of memory{size}: take smaller sizes, or fewer tasks at a time with --config.tasks_at_once")
+
+
+def _fail(text: str) -> NoReturn:
+    """Prints what stopped a command that was well asked for as one line and exits with 1."""
+    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(1)
 
 
 def _refuse(error: Exception) -> None:
@@ -61,12 +78,20 @@ def _refuse(error: Exception) -> None:
     sys.exit(2)
 
 
+def _leave(code: int) -> NoReturn:
+    """Exits without taking the interpreter down, in which jaxlib crashes after a trace that a signal cut short."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def required(name: str) -> str:
-    """The value of a flag that must be given. Raises ValueError with the way to write it."""
-    value = flags.FLAGS[name].value
-    if value is None:
-        raise ValueError(f"flag --{name} is missing: write --{name}=...")
-    return value
+    """The value of a flag that must be given. Raises ValueError with what it means and the way to write it."""
+    flag = flags.FLAGS[name]
+    if flag.value is None:
+        meaning = flag.help.rstrip(".").partition(";")[0]
+        raise ValueError(f"flag --{name} is missing: write --{name}=...; expected: {meaning} (--help has examples)")
+    return flag.value
 
 
 def positional(what: str, choices: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from absl import flags
 
 from experiments import cli
 from oplstm_jax.files import PARTIAL
-from oplstm_jax.workdir import lock, read_config, read_metrics, read_result
+from oplstm_jax.workdir import lock, read_config, read_metrics, read_result, read_scores
 
 
 def main() -> None:
@@ -68,8 +68,7 @@ def is_better(new: Path, old: Path) -> bool:
 def _check_equal(new: Path, old: Path) -> None:
     """Raises ValueError if two finished runs have other parameters or other scores of their test tasks."""
     a, b = read_result(new) or {}, read_result(old) or {}
-    scores = [np.load(folder / "test_scores.npy", allow_pickle=False) for folder in (new, old)]
-    if a["params_sha256"] != b["params_sha256"] or not np.array_equal(*scores):
+    if a["params_sha256"] != b["params_sha256"] or not np.array_equal(read_scores(new), read_scores(old)):
         raise ValueError(
             f"conflict: {new} scores {a['score']:.6g}, {old} scores {b['score']:.6g}; expected the same result"
         )

@@ -14,13 +14,15 @@ from oplstm_jax.workdir import complete, read_config, read_metrics, read_result
 def progress_line(runs: list[PlannedRun], workers: int = 1) -> str:
     """Such as "12/45 runs done, 1:02:03 left", with so many processes.
 
-    It says "more than" as long as there are tables none of whose runs is finished.
+    It says "more than" as long as there are tables none of whose runs is finished, and of no time if that holds for
+    all of them.
     """
     results = [read_result(run.folder) for run in runs]
     seconds = {run.folder: result["wall_seconds"] for run, result in zip(runs, results, strict=True) if result}
     left = [_expected(run, runs, seconds) for run in runs if run.folder not in seconds]
-    known = clock(sum(s for s in left if s is not None) / workers)
-    return f"{len(seconds)}/{len(runs)} runs done, {'more than ' * (None in left)}{known} left"
+    known = [s for s in left if s is not None]
+    time_left = f", {'more than ' * (None in left)}{clock(sum(known) / workers)} left" if known or not left else ""
+    return f"{len(seconds)}/{len(runs)} runs done{time_left}"
 
 
 def adopt(run: PlannedRun, places: Iterable[Path]) -> bool:

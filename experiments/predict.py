@@ -35,7 +35,7 @@ flags.DEFINE_bool("invert", False, "The images are dark on white.")
 def main() -> None:
     workdir, out = Path(cli.required("workdir")), Path(flags.FLAGS.out)
     result = read_result(workdir)
-    if result is None or len(result["input_shape"]) != 3:
+    if result is None or len(result.get("input_shape", ())) != 3:
         raise ValueError(f"workdir {workdir}: expected a finished run on images")
     classes, support = read_support(Path(cli.required("support")), result["input_shape"])
     files = image_paths(folder(cli.required("query")))

@@ -70,7 +70,7 @@ def _tables(name: str) -> dict[str, Table]:
     """The table or tables called `name`, narrowed to the learners and shots asked for."""
     data = tuple(flags.FLAGS.data)
     if name in TABLES:
-        return {name: _narrow(_changed(make_table(name, data)))}
+        return {name: _narrowed(_changed(make_table(name, data)))}
     of_data = {member: data if member in DATA_SETS else () for member in GROUPS[name]}
     if data and not any(of_data.values()):
         raise ValueError(f"flag --data: {name} has no table of other data; name one table")
@@ -78,7 +78,7 @@ def _tables(name: str) -> dict[str, Table]:
     if left_out:
         print(f"left out: {', '.join(left_out)}: write --data=mini,cub or other sets", file=sys.stderr)
     made = {member: _changed(make_table(member, given)) for member, given in of_data.items() if member not in left_out}
-    tables = {member: narrowed for member, table in made.items() if (narrowed := _narrow(table, some=True))}
+    tables = {member: narrowed for member, table in made.items() if (narrowed := _what_it_has(table))}
     if not tables:
         raise ValueError(f"{name}: no table has these learners and shots")
     return tables
@@ -92,17 +92,27 @@ def _changed(table: Table) -> Table:
     def changed(part: Part) -> Part:
         return dataclasses.replace(part, get_config=lambda argument: part.get_config(",".join([argument, *fields])))
 
-    return dataclasses.replace(table, title=f"{table.title}, with {' '.join(fields)}", parts=tuple(map(changed, table.parts)))
+    title = f"{table.title}, with {' '.join(fields)}"
+    return dataclasses.replace(table, title=title, parts=tuple(map(changed, table.parts)))
 
 
-def _narrow(table: Table, some: bool = False) -> Table | None:
-    """The table with the learners and shots asked for; some: with those it has, None if it has none of them."""
-    learners = tuple(flags.FLAGS.learners or table.learners)
+def _asked_for(table: Table) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Learners and shots by their flags, those of the table where a flag is not given."""
     shots = tuple(cli.integers("shots")) if flags.FLAGS.shots else table.shots
-    if some:
-        learners = tuple(learner for learner in table.learners if learner in learners)
-        shots = tuple(shot for shot in table.shots if shot in shots)
-        return dataclasses.replace(table, learners=learners, shots=shots) if learners and shots else None
+    return tuple(flags.FLAGS.learners or table.learners), shots
+
+
+def _what_it_has(table: Table) -> Table | None:
+    """The table with those of the learners and shots asked for that it has, None if it has none of them."""
+    learners, shots = _asked_for(table)
+    learners = tuple(learner for learner in table.learners if learner in learners)
+    shots = tuple(shot for shot in table.shots if shot in shots)
+    return dataclasses.replace(table, learners=learners, shots=shots) if learners and shots else None
+
+
+def _narrowed(table: Table) -> Table:
+    """The table with the learners and shots asked for. Raises ValueError for a learner it does not have."""
+    learners, shots = _asked_for(table)
     for learner in learners:
         if learner not in table.learners:
             raise ValueError(f"flag --learners: unknown {learner!r}: expected some of {', '.join(table.learners)}")
@@ -123,7 +133,7 @@ def _train(root: Path, planned: list[PlannedRun]) -> None:
     for config in {run.config.data: run.config for run in planned}.values():
         build.build_sampler(plain(config), "train")  # data that is not there is refused now, not when its turn comes
     root.mkdir(parents=True, exist_ok=True)
-    with _other_workers(root, workers) as others:
+    with _other_workers(root, min(workers, len(planned))) as others:
         for run in planned:
             copied = adopt(run, [*places, root])
             name = run.folder.relative_to(root)

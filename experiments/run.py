@@ -21,6 +21,8 @@ from oplstm_jax.sharding import is_writer
 from oplstm_jax.train import finish, train_seeds
 from oplstm_jax.workdir import Workdir
 
+OF_RESULT = ("learner", "seed", "norm", "test_query")  # fields that a result names beside its whole configuration
+
 
 def run_config(
     config: ConfigDict, workdir: str | Path, gradient_step: float | None = None, checks: bool = False
@@ -60,15 +62,18 @@ def _run(
     with contextlib.ExitStack() as opened:
         pairs = zip(workdirs, configs, strict=True)
         folders = [opened.enter_context(contextlib.closing(Workdir(path, own, is_writer()))) for path, own in pairs]
-        if all(results := [folder.result() for folder in folders]):
+        results = [result for folder in folders if (result := folder.result())]
+        if len(results) == len(folders):
             return results
         if gradient_step is not None:
             problem = problem._replace(probe=similarity.probe(configs[0], gradient_step))
         tested = train_seeds(problem, settings, folders)
         shared = {**origin, "peak_bytes": peak_bytes(), "trained_together": len(configs)}
         shared["task_list"] = build.list_of_test_tasks(configs[0])
-        about = [{name: own[name] for name in ("learner", "seed", "norm", "test_query")} | {"config": own} for own in configs]
-        return [finish(problem, *run, {**own, **shared}) for *run, own in zip(tested, folders, about, strict=True)]
+        return [
+            finish(problem, outcome, folder, {**{name: own[name] for name in OF_RESULT}, "config": own, **shared})
+            for outcome, folder, own in zip(tested, folders, configs, strict=True)
+        ]
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:
@@ -119,7 +124,8 @@ def describe(result: dict[str, Any]) -> str:
     else:
         value = f"mse {score:.4f} ± {interval:.4f}"
     tasks = f"{result['test_tasks']} tasks" + (f" {result['task_list'][:12]}" if "task_list" in result else "")
+    lost = f", not of the best step {result['lost_best_step']}, which was lost" if "lost_best_step" in result else ""
     return (
         f"{result['learner']}: test {value} (95 %, {tasks}, norm {result['norm']}, "
-        f"{result['test_query']} queries, seed {result['seed']}, {result['wall_seconds']:.0f} s)"
+        f"{result['test_query']} queries, seed {result['seed']}, {result['wall_seconds']:.0f} s{lost})"
     )

@@ -107,7 +107,7 @@ def _tensorboardx() -> Any:
     try:
         from tensorboardX import event_file_writer, proto, summary
     except ImportError:
-        raise ValueError("event files need tensorboardX: pip install 'oplstm_jax[tensorboard]'") from None
+        raise ValueError("event files need tensorboardX (the extra `tensorboard`): pip install tensorboardX") from None
     return event_file_writer, proto, summary
 
 

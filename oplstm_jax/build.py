@@ -4,13 +4,13 @@
     hidden, filters        widths of the base-learner: of `mlp`, of `conv4`
     data                   sine, glyphs, a prepared set, an .npz pack or a folder of images
     image_size             pixels square (None: as the set is)
-    rotations, augment     quarter turns as extra classes; flip, crop, colour: random changes, both in meta-training only
+    rotations, augment     quarter turns as extra classes; flip, crop, colour: random changes; in meta-training only
     seed                   of meta-training
     way, shot, train_shot, query, test_query
     passes, eval_passes    T in meta-training and at validation and test
     meta_batch, learning_rate, outer_clip
     skip_nonfinite         leave out and count meta-gradients that are not finite, instead of ending the run
-    tasks_at_once          tasks of a meta-batch vectorised together (None: what is fastest, all or, on a CPU, one for conv4 and for MAML on images)
+    tasks_at_once          tasks of a meta-batch vectorised together (None: all, or one where that is faster on a CPU)
     train_tasks, validate_every, log_every, validation_tasks, test_tasks, patience_tasks
     norm                   normalisation mode of the base-learner
     precision              float32, or bfloat16 for the convolutions of conv4
@@ -49,10 +49,11 @@ def build_settings(config: Mapping[str, Any]) -> Settings:
     """How long and how meta-training goes. Raises ValueError for a number out of range or no number."""
     check_numbers(config)
     settings = Settings(**{name: config[name] for name in Settings._fields})
-    if settings.tasks_at_once is None and jax.default_backend() == "cpu" and _fills_the_cache(config):
+    at_once, meta_batch = settings.tasks_at_once, settings.meta_batch
+    if at_once is None and jax.default_backend() == "cpu" and _fills_the_cache(config):
         return settings._replace(tasks_at_once=1)
-    if settings.tasks_at_once is not None and (settings.tasks_at_once < 1 or settings.meta_batch % settings.tasks_at_once):
-        raise ValueError(f"tasks_at_once is {settings.tasks_at_once}: expected a divisor of meta_batch, {settings.meta_batch}")
+    if at_once is not None and (at_once < 1 or meta_batch % at_once):
+        raise ValueError(f"tasks_at_once is {at_once}: expected a divisor of meta_batch, {meta_batch}")
     return settings
 
 
@@ -143,7 +144,7 @@ def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
 
 
 def list_of_test_tasks(config: Mapping[str, Any]) -> str:
-    """Digest of the list of test tasks: equal for all learners, seeds and machines that are tested on the same tasks."""
+    """Digest of the list of test tasks: equal for all learners, seeds and machines tested on the same tasks."""
     sizes = {name: config[name] for name in ("way", "shot", "test_query")}
     source = "sine" if config["data"] == "sine" else _images(config["data"], config["image_size"]).digest
     return task_list_digest("test", config["test_tasks"], source, sizes)

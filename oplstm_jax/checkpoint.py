@@ -1,35 +1,24 @@
 """Checkpoints with Orbax: the two newest are kept, and the one with the best validation score.
 
-Every checkpoint carries a seal, in Orbax's metadata file: the digest of its state, and which step was best when it was
-written. A state whose digest differs (Orbax itself does not notice every changed byte) counts as unreadable.
+Every checkpoint carries a seal (`seals.py`); one whose state does not match it counts as unreadable.
 """
 
 import contextlib
 import gc
-import hashlib
-import json
 import logging
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
-from oplstm_jax.params import sha256
-
-SEAL, METADATA = "oplstm_jax", "_CHECKPOINT_METADATA"
-
-
-class Best(NamedTuple):
-    """The step with the best validation score so far, and its quality."""
-
-    step: int
-    quality: float
+from oplstm_jax import seals
+from oplstm_jax.seals import Best
 
 
 class Checkpoints:
@@ -47,7 +36,7 @@ class Checkpoints:
             lightweight_initialize=True,
         )
         self._manager = ocp.CheckpointManager(self._folder, options=options)
-        self._best = self._best_on_disk()
+        self._best = seals.newest_best(self._folder, self._manager.all_steps())
 
     def save(self, step: int, state: Any, quality: float | None = None) -> None:
         """Saves asynchronously. A checkpoint without quality (between validations) is never the best.
@@ -56,16 +45,16 @@ class Checkpoints:
         """
         if quality is not None and (self._best is None or quality > self._best.quality):
             self._best = Best(step, float(quality))
-        seal = {"sha256": _digest(state, self._best), "best": self._best}
+        seal = seals.sealed(state, self._best, quality)
         with self._written():
-            self._manager.save(step, args=ocp.args.StandardSave(state), custom_metadata={SEAL: seal})
+            self._manager.save(step, args=ocp.args.StandardSave(state), custom_metadata=seal)
 
     def latest(self, like: Any, up_to: int | None = None) -> tuple[int, Any] | None:
         """(step, state) of the newest checkpoint that can be read, or None if there is none at all.
 
         Unreadable newer ones are named in a warning and, as the run will pass their steps again, deleted, as are all
-        that are newer than step `up_to`. Raises ValueError if none of the existing is readable; then none of these is
-        deleted. Waits for pending saves.
+        that are newer than step `up_to`. A best one that cannot be read is named too. Raises ValueError if none of the
+        existing is readable; then none of these is deleted. Waits for pending saves.
         """
         self.wait()
         steps = sorted(self._manager.all_steps(), reverse=True)
@@ -77,10 +66,13 @@ class Checkpoints:
                 state = self._restore(step, like)
                 for unreadable in steps[:position]:
                     self._manager.delete(unreadable)
-                self._best = self._best_on_disk()
+                self._best = self._best_that_is_there()
                 for old in steps[position + 2 :]:  # a kill may have come before the newest took their place
                     if self._best is None or old != self._best.step:
                         self._manager.delete(old)
+                if self._best is not None and self._best.step != step:
+                    with contextlib.suppress(_Unreadable):  # better known now than when all is trained
+                        self._restore(self._best.step, like)
                 return step, state
         if steps:
             raise ValueError(f"{self._folder}: none of the checkpoints ({len(steps)}) fits or can be read")
@@ -96,14 +88,19 @@ class Checkpoints:
         return None if self._best is None else self._best.quality
 
     def restore_best(self, like: Any) -> Any:
-        """State of the best step. Raises ValueError if there is none or it cannot be read."""
+        """State of the best step. Raises ValueError if there is none, or if it cannot be read.
+
+        Nothing less good takes its place unless somebody takes its folder away: then it is the best of the others.
+        """
         step = self.best_step()
         if step is None:
             raise ValueError(f"{self._folder}: no validated checkpoint")
         try:
             return self._restore(step, like)
         except _Unreadable as error:
-            raise ValueError(f"the best {error}: remove the workdir to train again") from None
+            others = seals.best_of(self._folder, [other for other in self._manager.all_steps() if other != step])
+            choice = f"move its folder away to test step {others.step} instead, or " if others else ""
+            raise ValueError(f"the best {error}; {choice}remove the workdir to train again") from None
 
     def wait(self) -> None:
         """Blocks until everything saved is on the disk. Raises OSError if it cannot be written."""
@@ -138,43 +135,26 @@ class Checkpoints:
         raise _Unreadable(message)
 
     def _checked(self, step: int, shapes: Any) -> Any:
-        seal = self._seal(step)
+        seal = seals.read_seal(self._folder, step)
         state = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
-        if seal is not None and seal["sha256"] != _digest(state, seal["best"]):
-            raise ValueError("its content does not match its digest")
+        seals.check_seal(seal, state)
         return state
 
-    def _seal(self, step: int) -> dict[str, Any] | None:
-        """What a checkpoint says of itself; None for one of an earlier version, which had no seals."""
-        own = json.loads((self._folder / str(step) / METADATA).read_text())["custom_metadata"]
-        return own[SEAL] if own else None
-
-    def _best_on_disk(self) -> Best | None:
-        """The best step, by the newest checkpoint whose seal can be read."""
-        for step in sorted(self._manager.all_steps(), reverse=True):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                if (seal := self._seal(step)) is None:
-                    return self._best_without_seals()
-                return seal["best"] and Best(*seal["best"])
-        return None
-
-    def _best_without_seals(self) -> Best | None:
-        """The best step by the metrics that Orbax wrote for checkpoints of an earlier version."""
-        found = []
-        for step in self._manager.all_steps():
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                quality = json.loads((self._folder / str(step) / "metrics" / "metrics").read_text())["quality"]
-                found.append(Best(step, float(quality)))
-        return max(found, key=lambda best: (best.quality, -best.step), default=None)
+    def _best_that_is_there(self) -> Best | None:
+        """The best step; if somebody took its folder away, the best of the others, which a warning says."""
+        steps = self._manager.all_steps()
+        best = seals.newest_best(self._folder, steps)
+        if best is None or best.step in steps:
+            return best
+        others = seals.best_of(self._folder, steps)
+        left = f"the best of those left is {others.step}" if others else "none of those left is validated"
+        gone = self._folder / str(best.step)
+        logging.getLogger("oplstm_jax").warning(f"checkpoint {gone}, the best, is gone; {left}")
+        return others
 
 
 class _Unreadable(Exception):
     pass
-
-
-def _digest(state: Any, best: Sequence | None) -> str:
-    """SHA-256 of the arrays of a state and of which step is best."""
-    return hashlib.sha256(json.dumps([sha256(state), best]).encode()).hexdigest()
 
 
 @contextlib.contextmanager

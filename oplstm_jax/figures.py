@@ -18,6 +18,11 @@ STYLES = {
     "op_lstm_head": ("#c0392b", "-", "o"),
     "maml": ("#00805f", "--", "^"),
     "protonet": ("#7b3294", (0, (5, 1)), "D"),
+    "sap": ("#d6719b", (0, (3, 1, 1, 1)), "P"),
+    "warp_maml": ("#e69f00", (0, (6, 2)), "<"),
+    "finetune": ("#555555", "-", "*"),
+    "scratch": ("#555555", "--", "+"),
+    "random": ("#555555", ":", "_"),
 }
 SIMILARITIES = {
     "gradient": ("with gradient descent", "#0072b2", "-", "o"),
@@ -133,7 +138,7 @@ def _panels(columns: int, rows: int = 1, size: tuple[float, float] = (5, 3.8)):
     try:
         import matplotlib
     except ImportError:
-        raise ValueError("figures need matplotlib: pip install 'oplstm_jax[plots]'") from None
+        raise ValueError("figures need matplotlib (the extra `plots`): pip install matplotlib") from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -154,7 +154,8 @@ def _run_steps(step: Callable) -> Callable[[MetaState, Array, int, Sampler], tup
             state, log = step(state, run_key, sample)
             return state, jax.tree.map(jnp.add, total, log)
 
-        zero = Log(*jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(step, state, run_key, sample)[1]))
+        of_a_step = jax.eval_shape(step, state, run_key, sample)[1]
+        zero = Log(*jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), of_a_step))
         state, total = jax.lax.fori_loop(0, steps, body, (state, zero))
         return state, jax.tree.map(lambda x: x / jnp.maximum(steps, 1), total)
 

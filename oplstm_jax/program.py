@@ -41,7 +41,7 @@ def make_optimiser(settings: Settings) -> optax.GradientTransformation:
 
 
 def make_program(problem: Problem, settings: Settings, count: int = 1) -> Program:
-    """The program for runs with the seeds settings.seed, settings.seed + 1, ..., on all devices that share the tasks."""
+    """The program for runs with the seeds settings.seed and those after it, on all devices that share the tasks."""
     mesh, optimiser = task_mesh(settings.meta_batch), make_optimiser(settings)
     keys = [jax.random.split(jax.random.key(settings.seed + i), 3) for i in range(count)]
     init_keys, shape_keys, run_keys = ([key[use] for key in keys] for use in range(3))
@@ -61,7 +61,8 @@ def make_program(problem: Problem, settings: Settings, count: int = 1) -> Progra
     chunk = make_chunk(over_seeds(step, count, (0, 0, None)), mesh)
     evaluate = make_evaluate(problem.eval_learner, problem.score, settings.tasks_at_once, mesh)
     sampler = functools.cache(lambda split: replicate(problem.sampler(split), mesh))
-    run_key, tasks = replicate(stack(run_keys), mesh), {"validation": settings.validation_tasks, "test": settings.test_tasks}
+    tasks = {"validation": settings.validation_tasks, "test": settings.test_tasks}
+    run_key = replicate(stack(run_keys), mesh)
     return Program(
         fresh=lambda: [replicate(start(jax.random.clone(key), episode), mesh) for key in init_keys],
         join=lambda states: replicate(stack(states), mesh),

@@ -9,8 +9,8 @@ LOG_SECONDS = 30  # between plain lines
 class Progress:
     """Shows tasks done, rate, loss, score and time left on stderr."""
 
-    def __init__(self, total_tasks: int, label: str = ""):
-        self._total, self._label = total_tasks, f"{label} " if label else ""
+    def __init__(self, total_tasks: int):
+        self._total = total_tasks
         self._start: tuple[float, int] | None = None
         self._shown = time.monotonic()
 
@@ -31,7 +31,7 @@ class Progress:
         since, tasks = self._start or (now, line["tasks"])
         rate = (line["tasks"] - tasks) / (now - since) if now > since else line["tasks_per_second"]
         left = (self._total - line["tasks"]) / rate if rate else float("inf")
-        text = f"{self._label}{line['tasks']}/{self._total} tasks, {rate:.0f}/s, loss {line['loss']:.4g}"
+        text = f"{line['tasks']}/{self._total} tasks, {rate:.0f}/s, loss {line['loss']:.4g}"
         text += f", score {line['score']:.4g}"
         if "validation_score" in line:
             text += f", validation {line['validation_score']:.4g}"

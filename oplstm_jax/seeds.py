@@ -1,4 +1,4 @@
-"""Several runs that differ in their seed as one program: trees of S runs have a leading dimension S, of one run none."""
+"""Several runs that differ in their seed as one program: trees of S runs have a leading dimension S, of one none."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -25,13 +25,13 @@ def task_mesh(meta_batch: int, devices: Sequence[jax.Device] | None = None) -> M
     """
     devices = list(jax.devices() if devices is None else devices)
     used = max(count for count in range(1, len(devices) + 1) if meta_batch % count == 0)
-    if jax.process_count() > 1 and used < len(devices):
-        raise ValueError(f"meta_batch is {meta_batch}: expected a multiple of the devices of all processes, {len(devices)}")
+    if jax.process_count() > 1 and used < (count := len(devices)):
+        raise ValueError(f"meta_batch is {meta_batch}: expected a multiple of the devices of all processes, {count}")
     return Mesh(np.array(devices[:used]), (TASKS,)) if used > 1 else None
 
 
 def on_every_device(work: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
-    """`work`, which may use the axis `tasks`, run by all devices of a mesh on the same arguments, with the same result."""
+    """`work`, which may use the axis `tasks`, run by all devices of a mesh on the same arguments to the same result."""
     if mesh is None:
         return work
     everywhere = PartitionSpec()

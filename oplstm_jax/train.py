@@ -70,7 +70,7 @@ def train_seeds(problem: Problem, settings: Settings, workdirs: Sequence[Workdir
 
 
 def _train(problem: Problem, settings: Settings, program: Program, files: list[Run], saved: list[Saved]) -> float:
-    """The loop itself, from the saved states to the last step; returns the training seconds of this and earlier sittings."""
+    """The loop itself, from the saved states to the last step; returns the seconds of this and earlier sittings."""
     state, before, count = program.join([run.state for run in saved]), float(saved[0].seconds), len(files)
     total, validate_every = settings.steps(settings.train_tasks), settings.steps(settings.validate_every)
     done = int(saved[0].state.step)
@@ -80,14 +80,13 @@ def _train(problem: Problem, settings: Settings, program: Program, files: list[R
         while done < total:
             goal = min(total, _next(done, settings.steps(settings.log_every)), _next(done, validate_every))
             state, lines = _advance(program, state, done, goal, settings.meta_batch, count)
-            done, qualities = goal, [None] * count
-            if done % validate_every == 0 or done == total:
-                qualities = _validate(problem, settings, program, state, lines)
+            done, validates = goal, goal % validate_every == 0 or goal == total
+            qualities = _validate(problem, settings, program, state, lines) if validates else [None] * count
             for run, line in zip(files, lines, strict=True):
                 run.workdir.log(line)
             progress.show({key: type(value)(np.mean([line[key] for line in lines])) for key, value in lines[0].items()})
             stop, late = agreed(bool(caught), time.monotonic() - last_save > SAVE_SECONDS)
-            if qualities[0] is not None or stop or late:
+            if validates or stop or late:
                 last_save = time.monotonic()
                 runs.save(files, unstack(state, count), done, before + last_save - began, qualities)
             if stop:
@@ -110,10 +109,10 @@ def _advance(program: Program, state, done: int, goal: int, meta_batch: int, cou
 
 
 def _validate(problem: Problem, settings: Settings, program: Program, state, lines: list[dict]) -> list[float]:
-    """Adds validation scores to the lines and returns qualities; says which runs are still at chance when they should not."""
+    """Adds validation scores to the lines and returns qualities; names runs still at chance when they should not be."""
     for line, params in zip(lines, unstack(state.params, len(lines)), strict=True):
         line |= problem.probe(params) if problem.probe else {}
-        scores = program.scores(params, "validation")
+        scores = np.asarray(program.scores(params, "validation"))
         finite.check_scores(scores, "validation")
         line["validation_score"] = score = float(jnp.mean(scores))
         if line["tasks"] >= settings.patience_tasks and problem.at_chance(score):
@@ -135,13 +134,20 @@ def _next(done: int, every: int) -> int:
 
 
 def finish(problem: Problem, tested: Tested, workdir: Workdir, facts: dict) -> dict:
-    """Writes the outcome of a run into its workdir, result.json last, and returns what that holds."""
+    """Writes the outcome of a run into its workdir, result.json last, and returns what that holds.
+
+    Where the parameters of the best validation were lost, and others had to be tested, it says so: `lost_best_step`.
+    """
+    validated = [line for line in workdir.metrics() if "validation_score" in line]
+    best = max(validated, key=lambda line: (problem.quality(line["validation_score"]), -line["step"]))["step"]
+    lost = {} if best == tested.best_step else {"lost_best_step": best}
     result = {
         "metric": problem.metric,
         "score": tested.estimate.mean,
         "interval": tested.estimate.interval,
         "test_tasks": tested.estimate.count,
         "best_step": tested.best_step,
+        **lost,
         "validation_score": tested.validation_score,
         "wall_seconds": tested.seconds,
         "input_shape": list(tested.input_shape),

@@ -58,8 +58,8 @@ def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], 
     settings = build.build_settings(changed)
     problem, sample = build.build_problem(changed), build.build_sampler(changed, "test")
     shapes = jax.eval_shape(sample, jax.random.key(0))
-    if trained_on and (found := list(shapes.support.x.shape[1:])) != trained_on["input_shape"]:
-        known = trained_on["input_shape"]
+    found, known = list(shapes.support.x.shape[1:]), trained_on.get("input_shape")  # early results did not say it
+    if known and found != known:
         raise ValueError(f"{changed['data']}: inputs are {found}, but the run was trained on {known}")
     same = {name: config[name] for name in ("data", "image_size")}  # a learner may depend on what it was trained on
     learner, weights = load_trained(workdir, shapes, **{**changes, **same})[1:]

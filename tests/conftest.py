@@ -8,6 +8,7 @@ os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('
 
 import jax
 import pytest
+from faults import Commands
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
@@ -22,6 +23,14 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the shared data folder ({SHARED.name}) beside the repository")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory):
+    """Runs commands, each in a process of its own that costs no imports."""
+    server = Commands(tmp_path_factory.mktemp("commands"))
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
 
+from oplstm_jax.data import SPLITS
+
 SHARED = Path(os.environ.get("OPLSTM_SHARED", Path(__file__).parents[1].parent / "shared")) / "data"
 
 
@@ -29,6 +31,26 @@ def png(image, mode=None):
     picture = Image.fromarray(image)
     (picture.convert(mode) if mode else picture).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def photo(seed):
+    """Noise of the size of miniImageNet's images, uint8 [84, 84, 3]."""
+    return np.random.default_rng(seed).integers(0, 256, (84, 84, 3)).astype(np.uint8)
+
+
+def photos(classes, each=3):
+    """Class -> file name -> pixels."""
+    return {name: {f"{i}.png": photo([c, i]) for i in range(each)} for c, name in enumerate(classes)}
+
+
+def as_files(content):
+    """The same as the content of files: class/file name -> bytes of a PNG file."""
+    return {f"{name}/{file}": png(image) for name, files in content.items() for file, image in files.items()}
+
+
+def sides(data):
+    """Class name -> split."""
+    return dict(zip(data.class_names, (SPLITS[i] for i in data.class_split), strict=True))
 
 
 def omniglot_drawings(alphabets=None):

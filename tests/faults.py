@@ -5,6 +5,7 @@ input, so that a process costs no imports; JAX's backends start after the fork. 
 """
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -19,7 +20,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.chmod")
-OF_ITS_OWN = ("wall_seconds", "peak_bytes", "command")  # what results of equal runs may differ in
+OF_ITS_OWN = ("wall_seconds", "peak_bytes", "command", "commit")  # what results of equal runs may differ in
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -35,7 +36,8 @@ class Fault(NamedTuple):
     """What happens to a command.
 
     kill_at: it gets `signal` just before the change number so much that it makes on the disk, or `delay` seconds later;
-    0 lets it live. file_limit: bytes no file may exceed, as on a full disk. user: id it runs under.
+    0 lets it live. file_limit: bytes no file may exceed, as on a full disk. user: id it runs under. memory: bytes it
+    may take. seconds: after so many it gets SIGTERM, after twice as many SIGKILL. folder: where it runs.
     """
 
     kill_at: int = 0
@@ -43,17 +45,22 @@ class Fault(NamedTuple):
     delay: float = 0
     file_limit: int = 0
     user: int = 0
+    memory: int = 0
+    seconds: float = 0
+    folder: str = str(ROOT)
 
 
 class Commands:
     """Runs commands of the library in processes forked from one that has imported everything.
 
-    cache: folder in which compiled programs are kept, so that only the first of many like processes compiles.
+    cache: folder in which compiled programs are kept, so that only the first of many like processes compiles, and
+    prepared data.
     """
 
     def __init__(self, cache: Path):
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_COMPILATION_CACHE_DIR": str(cache)}
         environment |= {
+            "OPLSTM_CACHE": str(cache / "prepared"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
@@ -62,7 +69,7 @@ class Commands:
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
         )
 
-    def __call__(self, *words: str, **fault: float) -> Ended:
+    def __call__(self, *words: str, **fault: float | str) -> Ended:
         """Runs `python -m WORDS`, with the fields of `Fault` that are given."""
         request = {"words": words, **Fault(**fault)._asdict()}
         print(json.dumps(request), file=self._server.stdin, flush=True)
@@ -85,7 +92,7 @@ def serve() -> None:
         os.close(output)
         os.close(changes)
         with os.fdopen(said, "rb") as text, os.fdopen(counted, "rb") as count:
-            found = text.read().decode(), len(count.read())
+            found = text.read().decode(errors="backslashreplace"), len(count.read())
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print(json.dumps([code, *found]), flush=True)
 
@@ -98,8 +105,14 @@ def _become_command(request: dict, output: int, changes: int) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if request["file_limit"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"],) * 2)
+    if request["memory"]:
+        resource.setrlimit(resource.RLIMIT_AS, (request["memory"],) * 2)
     if request["user"]:
         os.seteuid(request["user"])
+    if request["seconds"]:
+        _send(signal.SIGTERM, request["seconds"])
+        _send(signal.SIGKILL, 2 * request["seconds"])
+    os.chdir(request["folder"])
     sys.addaudithook(_counter(request, changes))
     module, *arguments = request["words"]
     sys.argv = [module, *arguments]
@@ -113,13 +126,13 @@ def _become_command(request: dict, output: int, changes: int) -> None:
 
 def _counter(request: dict, changes: int):
     """An audit hook that writes a byte to `changes` per change below the folder of --workdir, and kills where asked."""
-    place = next(word.partition("=")[2] for word in request["words"] if word.startswith("--workdir="))
+    places = [word.partition("=")[2] for word in request["words"] if word.startswith("--workdir=")]
     count = 0
 
     def hook(event: str, values: tuple) -> None:
         nonlocal count
         writes = event == "open" and isinstance(values[2], int) and values[2] & WRITING
-        if not (writes or event in CHANGES) or not _is_below(place, event, values):
+        if not (writes or event in CHANGES) or not _is_below(places, event, values):
             return
         count += 1
         os.write(changes, b".")
@@ -129,10 +142,12 @@ def _counter(request: dict, changes: int):
     return hook
 
 
-def _is_below(place: str, event: str, values: tuple) -> bool:
-    """Whether an audited change is one in the folder; what names its folder by a descriptor is taken for one."""
+def _is_below(places: list[str], event: str, values: tuple) -> bool:
+    """Whether an audited change is one in the folders; what names its folder by a descriptor is taken for one."""
     by_descriptor = event in ("os.remove", "os.rmdir", "os.mkdir") and values[-1] not in (-1, None)
-    return by_descriptor or (isinstance(values[0], (str, os.PathLike)) and os.fspath(values[0]).startswith(place))
+    if by_descriptor or not isinstance(values[0], (str, os.PathLike)):
+        return by_descriptor
+    return any(os.fspath(values[0]).startswith(place) for place in places)
 
 
 def _send(number: int, delay: float) -> None:
@@ -162,11 +177,11 @@ if __name__ == "__main__":
     import matplotlib.figure  # noqa: F401
     import ml_collections.config_flags  # noqa: F401
 
-    import oplstm_jax.check
+    import experiments.run  # noqa: F401
     import oplstm_jax.figures
     import oplstm_jax.report
-    import oplstm_jax.train
     import oplstm_jax.trained  # noqa: F401
 
+    gc.freeze()  # what is imported is not looked through again in every process
     with contextlib.suppress(KeyboardInterrupt):
         serve()

@@ -53,12 +53,13 @@ BAD = {
 }
 
 
+@pytest.mark.xdist_group("commands")
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input(case, tmp_path):
+def test_bad_input(commands, case, tmp_path):
     arguments, words = BAD[case]
-    done = command(*arguments, workdir=tmp_path / "run")
-    assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.splitlines()
+    ended = commands(*(word.replace("WORKDIR", str(tmp_path / "run")) for word in arguments))
+    assert ended.code == 2, ended.output
+    (line,) = ended.output.splitlines()
     assert line.startswith("error: ") and words in line
     assert not (tmp_path / "run").exists()
 

@@ -70,6 +70,6 @@ def test_a_damaged_best_checkpoint_is_a_clear_error(without_seals):
         if file.is_file():
             file.write_bytes(b"")
     checkpoints = Checkpoints(without_seals)
-    with pytest.raises(ValueError, match="the best checkpoint .*/2 cannot be read: .*: remove the workdir"):
+    with pytest.raises(ValueError, match="the best checkpoint .*/2 cannot be read: .*; move its .* to test step 3"):
         checkpoints.restore_best({"x": jnp.zeros(3)})
     checkpoints.close()

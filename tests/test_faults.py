@@ -1,13 +1,14 @@
 """Whatever kills a run, or fills its disk, resuming ends in the same parameters, metrics, scores and table."""
 
 import json
+import os
 import random
 import re
 import shutil
 import signal
 
 import pytest
-from faults import OF_ITS_OWN, Commands, outcome
+from faults import OF_ITS_OWN, outcome
 
 from oplstm_jax.workdir import read_metrics
 
@@ -18,15 +19,10 @@ TRAIN = [
     f"--config=experiments/configs/sine.py:pi_lstm,{SIZES}",
     "--config.options.sizes=(8,8)",
 ]
+TINY = ["tiny_command"]
 TABLE = ["experiments.reproduce", "sine", "--learners=pi_lstm", "--shots=5", "--seeds=0", "--fraction=0.0007"]
+pytestmark = pytest.mark.xdist_group("commands")  # they share the process that commands are forked from
 EARLY = 12  # changes on the disk before the first step
-
-
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory):
-    server = Commands(tmp_path_factory.mktemp("cache"))
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")
@@ -40,23 +36,24 @@ def whole(commands, tmp_path_factory):
 
 def survive(command, folder, changes, seed, lives):
     """Kills a command up to `lives` times at random moments and lets it finish; returns the number of kills."""
-    moments, killed = random.Random(seed), 0
+    moments, killed, left = random.Random(seed), 0, changes
     for _ in range(lives):
-        at = moments.randint(1, EARLY) if moments.random() < 0.1 else moments.randint(EARLY, changes - 5)
+        at = moments.randint(1, EARLY) if moments.random() < 0.1 else moments.randint(EARLY, max(left, EARLY + 1))
         delay = moments.choice((0, 0, moments.uniform(0, 0.1)))
         ended = command(f"--workdir={folder}", kill_at=at, delay=delay)
         if ended.code == 0:
             return killed
         assert ended.code == -9 and "Traceback" not in ended.output, ended.output
         killed += 1
+        left -= max(ended.changes - EARLY, 0)  # a resumed run makes fewer
     ended = command(f"--workdir={folder}")
     assert ended.code == 0, ended.output
     return killed
 
 
-def trial(commands, whole, folder, seed, lives):
+def trial(commands, words, whole, folder, seed, lives):
     """Kills one run, lets it end and compares; returns the number of kills."""
-    kills = survive(lambda *words, **when: commands(*TRAIN, *words, **when), folder, whole[0], seed, lives)
+    kills = survive(lambda *more, **when: commands(*words, *more, **when), folder, whole[0], seed, lives)
     assert outcome(folder) == whole[1], f"seed {seed}"
     shutil.rmtree(folder)
     return kills
@@ -64,12 +61,17 @@ def trial(commands, whole, folder, seed, lives):
 
 def refused(commands, folder, limit):
     """A full disk, one that takes files of `limit` bytes only, and a read-only workdir are one line each."""
+    as_nobody = {"user": 65534} if os.geteuid() == 0 else {}  # root may write anywhere
     ended = commands(*TRAIN, f"--workdir={folder}", file_limit=limit)
     (line,) = ended.output.splitlines()
     assert ended.code == 2 and line.startswith("error: ") and str(folder) in line and "File too large" in line
     before = read_metrics(folder)
-    ended = commands(*TRAIN, f"--workdir={folder}", user=65534)
+    folder.chmod(0o555)
+    (folder / ".lock").chmod(0o444)
+    ended = commands(*TRAIN, f"--workdir={folder}", **as_nobody)
     assert (ended.code, ended.output) == (2, f"error: workdir {folder}: cannot be written: Permission denied\n")
+    folder.chmod(0o755)
+    (folder / ".lock").chmod(0o644)
     assert read_metrics(folder) == before
 
 
@@ -78,16 +80,21 @@ def test_a_run_to_which_everything_happens_ends_the_same(commands, whole, tmp_pa
     ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=20, signal=signal.SIGINT)
     assert ended.code == 130
     assert ended.output.endswith("interrupted by SIGINT: saved; the same command goes on from here\n")
-    assert trial(commands, whole, tmp_path, seed=0, lives=2) > 0
+    ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=1, delay=0.6, signal=signal.SIGTERM)  # as it traces
+    assert ended.code == 143 and "interrupted by SIGTERM: " in ended.output, ended.output
+    assert trial(commands, TRAIN, whole, tmp_path, seed=0, lives=2) > 0
 
 
 @pytest.mark.slow
-def test_runs_survive_two_hundred_kills(commands, whole, tmp_path):
-    kills, seed = 0, 1
-    while kills < 200:
-        kills += trial(commands, whole, tmp_path / "run", seed, lives=4)
+@pytest.mark.parametrize(("words", "wanted"), [(TINY, 200), (TRAIN, 20)], ids=["two hundred", "of the real command"])
+def test_runs_survive_kills(commands, tmp_path, words, wanted):
+    """A life costs little on the smallest problem, and what it writes is written by the same code."""
+    ended = commands(*words, f"--workdir={tmp_path / 'whole'}")
+    whole, kills, seed = (ended.changes, outcome(tmp_path / "whole")), 0, 0
+    while kills < wanted:
         seed += 1
-    print(f"{kills} kills survived in {seed - 1} runs")
+        kills += trial(commands, words, whole, tmp_path / "run", seed, lives=6)
+    print(f"{kills} kills survived in {seed} runs")
 
 
 def table(folder):
@@ -121,9 +128,12 @@ def test_a_table_killed_as_it_is_written_ends_the_same(commands, tmp_path):
 
 @pytest.mark.slow
 def test_signals_at_random_moments(commands, whole, tmp_path):
+    """Also while programs are traced and compiled, which is long after the last change before the first step."""
     moments = random.Random(0)
     for number in (signal.SIGINT, signal.SIGTERM) * 8:
-        ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=moments.randint(1, whole[0]), signal=number)
+        at = moments.choice((moments.randint(1, EARLY), moments.randint(1, whole[0])))
+        delay = moments.choice((0, moments.uniform(0, 1)))
+        ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=at, delay=delay, signal=number)
         assert ended.code in (0, 128 + number) and "Traceback" not in ended.output, ended.output
         ended = commands(*TRAIN, f"--workdir={tmp_path}")
         assert ended.code == 0, ended.output

@@ -75,6 +75,14 @@ def test_damaged_files(damaged, cases):
     fuzz(cases, cases, st.sampled_from(damaged.names), st.data())(damaged)(cases)
 
 
+def test_a_member_without_a_name_is_refused(tmp_path):
+    write_zip(tmp_path / "images.zip", {"a.png": b""})
+    nameless = (tmp_path / "images.zip").read_bytes().replace(b"a.png", b"\0.png")
+    (tmp_path / "images.zip").write_bytes(nameless)
+    with pytest.raises(ValueError, match="images.zip: cannot read zip archive .a member has no name."):
+        zip_files(tmp_path / "images.zip")
+
+
 def state(number):
     values = np.random.default_rng(number).normal(size=(30, 40))
     return {"a": jnp.asarray(values, jnp.float32), "step": jnp.asarray(number)}

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "types": 0,
     "files": 0,
+    "parser": 0,
     "losses": 1,
     "nets": 2,
     "data": 2,
@@ -28,6 +29,7 @@ LAYERS = {
     "finite": 5,
     "task_lists": 6,
     "checkpoint": 5,
+    "seals": 4,
     "check": 6,
     "progress": 5,
     "workdir": 5,

@@ -98,3 +98,10 @@ def test_bad_sources_are_refused(words, tmp_path):
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert ("nowhere: no runs there" if words else "no folder to merge from given") in done.stderr
     assert not (tmp_path / "target").exists()
+
+
+def test_scores_that_cannot_be_read_are_named(copy):
+    target, source = copy("target"), copy("source")
+    (source / RUN / "test_scores.npy").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="source/.*/test_scores.npy: cannot be read as scores"):
+        merge(target, [source])

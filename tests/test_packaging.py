@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -15,11 +16,13 @@ DATA = ("py.typed", "data/splits/cub.csv", "data/splits/miniimagenet.csv", "data
 TEXTS = ("LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "MANIFEST.in", "pyproject.toml")
 GOLDEN = ROOT / "tests" / "golden" / "lstm_mean_sine_5shot_T4.npz"
 USES = (
-    "import sys; from oplstm_jax import compat;"
+    "import sys; from oplstm_jax import compat, zoo;"
     "from oplstm_jax.data import class_splits; from oplstm_jax.data.glyphs import load_glyphs;"
     "print(compat.__file__); learner, params = compat.load(sys.argv[1]); print(sorted(params));"
     "print(len(class_splits.published('omniglot')), load_glyphs(classes=5, drawings=2).images.shape);"
+    "print(sorted(zoo.load('sine-5shot-maml')[1]))"
 )
+VERSIONS = [("3.11", "oldest"), ("3.11", "newest"), ("3.12", "newest"), ("3.13", "newest")]
 
 
 def run(*words, **options):
@@ -56,10 +59,10 @@ def test_wheel_and_sdist_hold_every_file(built):
 
 
 def check_library(python, folder, environment):
-    """Library, data and weights of the original, in `folder`, which is outside the repository."""
-    place, names, data = run(python, "-c", USES, str(GOLDEN), cwd=folder, env=environment).splitlines()
+    """Library, weights of the original, data and zoo, in `folder`, which is outside the repository."""
+    place, *found = run(python, "-c", USES, str(GOLDEN), cwd=folder, env=environment).splitlines()
     assert not Path(place).is_relative_to(ROOT)
-    assert (names, data) == ("['lstm', 'readout']", "1623 (10, 28, 28, 1)")
+    assert found == ["['lstm', 'readout']", "1623 (10, 28, 28, 1)", "['dense_0', 'dense_1', 'dense_2', 'out']"]
 
 
 def test_wheel_works_outside_the_repository(built, tmp_path):
@@ -68,12 +71,29 @@ def test_wheel_works_outside_the_repository(built, tmp_path):
     check_library(sys.executable, tmp_path, {**os.environ, "PYTHONPATH": str(tmp_path / "site")})
 
 
+def interpreter(version):
+    """A Python of this version, on the path or of pyenv; the test is skipped where there is none."""
+    of_pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    for candidate in (shutil.which(f"python{version}"), *of_pyenv):
+        if candidate and not subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode:
+            return str(candidate)
+    pytest.skip(f"needs a Python {version}")
+
+
+def floors():
+    """Requirements of exactly the oldest versions that pyproject.toml allows."""
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    return [dependency.replace(">=", "==") for dependency in dependencies]
+
+
 @pytest.mark.slow
-def test_wheel_works_in_an_empty_environment(built, tmp_path):
+@pytest.mark.parametrize(("version", "dependencies"), VERSIONS)
+def test_wheel_works_in_an_empty_environment(built, tmp_path, version, dependencies):
     (wheel,) = built.glob("*.whl")
-    run(sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env"))
+    run(interpreter(version), "-m", "venv", "--without-pip", str(tmp_path / "env"))
     python = str(tmp_path / "env" / "bin" / "python")
-    run(sys._base_executable, "-m", "pip", "--python", python, "install", "-q", str(wheel), cwd=tmp_path)
+    wanted = [str(wheel), *(floors() if dependencies == "oldest" else ())]
+    run(sys._base_executable, "-m", "pip", "--python", python, "install", "-q", *wanted, cwd=tmp_path)
     alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     check_library(python, tmp_path, alone)
     assert "ok" in run(python, "-m", "oplstm_jax.compat", str(GOLDEN), cwd=tmp_path, env=alone)

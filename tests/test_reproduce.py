@@ -41,7 +41,7 @@ def test_a_run_that_differs_is_not_taken_over(planned):
 
 
 def test_progress_is_that_of_runs_like_those_left(planned):
-    assert progress_line(planned) == "0/4 runs done, more than 0:00 left"
+    assert progress_line(planned) == "0/4 runs done"
     assert adopt(planned[0], [KEPT])
     seconds = read_result(planned[0].folder)["wall_seconds"]
     assert progress_line(planned) == f"1/4 runs done, {clock(3 * seconds)} left"
@@ -49,7 +49,7 @@ def test_progress_is_that_of_runs_like_those_left(planned):
     both = seconds + read_result(planned[1].folder)["wall_seconds"]
     assert progress_line(planned, workers=2) == f"2/4 runs done, {clock(both / 2)} left"
     elsewhere = planned[2]._replace(folder=planned[2].folder.parent.parent / "other" / "maml-5shot-seed0")
-    assert progress_line([*planned[:2], elsewhere]) == "2/3 runs done, more than 0:00 left"
+    assert progress_line([*planned[:2], elsewhere]) == "2/3 runs done"
 
 
 def test_all_tables_and_the_report_are_written_by_one_command(tmp_path):
@@ -58,7 +58,7 @@ def test_all_tables_and_the_report_are_written_by_one_command(tmp_path):
     done = command(*words, env=OPTIMISED)
     assert done.returncode == 0, done.stderr
     assert "left out: within, cross" in done.stderr
-    assert "[1/2 runs done, more than 0:00 left] sine/pi_lstm-20shot-seed0 (copied)" in done.stderr
+    assert "[1/2 runs done] sine/pi_lstm-20shot-seed0 (copied)" in done.stderr
     assert "[2/2 runs done, 0:00 left] invariance_sine/pi_lstm-20shot-seed0 (copied)" in done.stderr
     assert "[2/2 runs done, 0:00 left]" in done.stderr
     assert done.stdout.endswith(f"2 tables -> {tmp_path / 'report.html'}\n")

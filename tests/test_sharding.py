@@ -21,9 +21,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_on_four_devices():
-    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
+    environment = {**os.environ, "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"}
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(ROOT / "tests" / "four_devices.py")]
-    done = subprocess.run(words, cwd=ROOT, env={**os.environ, "XLA_FLAGS": flags}, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -80,11 +80,11 @@ def _processes(workdir, count):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    words = [sys.executable, "-m", "experiments.train", "--config=experiments/configs/sine.py:pi_lstm", f"--workdir={workdir}"]
-    words += [f"--config.{change}" for change in SMALL]
+    words = [sys.executable, "-m", "experiments.train", "--config=experiments/configs/sine.py:pi_lstm"]
+    words += [f"--workdir={workdir}", *(f"--config.{change}" for change in SMALL)]
     environment = {**OPTIMISED, "XLA_FLAGS": f"--xla_force_host_platform_device_count={4 // count}"}
     numbers = [f"--distributed=localhost:{port},{count},{number}" for number in range(count)]
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     started = [subprocess.Popen([*words, number], cwd=ROOT, env=environment, **pipes) for number in numbers]
     texts = [process.communicate(timeout=240) for process in started]
     assert [process.returncode for process in started] == [0] * count, texts

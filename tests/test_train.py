@@ -25,8 +25,8 @@ FIELDS = (
 def small_config(argument="pi_lstm", **changes):
     """A run of a second or two: 10 chunks of 5 steps, a validation after every second."""
     config = sine.get_config(argument)
-    sizes = dict(train_tasks=100, validate_every=20, log_every=10, validation_tasks=20, test_tasks=30, meta_batch=2)
-    config.update({**sizes, **changes})
+    config.update(train_tasks=100, validate_every=20, log_every=10, validation_tasks=20, test_tasks=30, meta_batch=2)
+    config.update(changes)
     if "sizes" in config.options:
         config.options.sizes = (8, 8)
     return config
@@ -146,7 +146,8 @@ def test_a_workdir_in_use_is_refused(tmp_path):
 def test_a_run_still_at_chance_says_so(tmp_path, caplog):
     run_config(small_config(patience_tasks=60, learning_rate=1e-9, validation_tasks=400), tmp_path)
     messages = [record.getMessage() for record in caplog.records if "still at chance" in record.getMessage()]
-    assert [message.split(":")[0] for message in messages] == [f"still at chance after {n} tasks" for n in (60, 80, 100)]
+    expected = [f"still at chance after {tasks} tasks" for tasks in (60, 80, 100)]
+    assert [message.split(":")[0] for message in messages] == expected
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):

@@ -5,7 +5,6 @@ learner and, for a case, one task with the prediction, loss and gradients the or
 `grad/`). `load` gives (learner, params); `python -m oplstm_jax.compat FILE.npz ...` checks cases in float64.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from oplstm_jax.compat.learners import below, translate
 from oplstm_jax.compat.networks import Arrays, Unsupported
 from oplstm_jax.files import read_arrays
 from oplstm_jax.losses import cross_entropy, mean_squared_error
+from oplstm_jax.parser import Parser
 from oplstm_jax.types import Episode, Learner, Loss, Split
 
 PREDICTION_TOLERANCE, GRADIENT_TOLERANCE = 1e-7, 1e-5
@@ -133,7 +133,7 @@ def _check(path: str) -> tuple[str, bool]:
 
 def main(argv: list[str] | None = None) -> int:
     """Checks golden cases; returns 0 if all are ok, 1 if any is not, 2 if a file cannot be read."""
-    parser = argparse.ArgumentParser(prog="python -m oplstm_jax.compat", description=main.__doc__)
+    parser = Parser(prog="python -m oplstm_jax.compat", description=main.__doc__)
     cases = "golden cases: arrays task/, param/, out/, grad/ and meta"
     parser.add_argument("files", nargs="+", metavar="FILE.npz", help=cases)
     status = 0

@@ -4,27 +4,22 @@
     python -m oplstm_jax.data prepare miniimagenet --from FOLDER        files that were got by hand
     python -m oplstm_jax.data prepare mine --from FOLDER --image-size 28 --channels 1 --invert
     python -m oplstm_jax.data show glyphs --way 8 --episodes 2          counts, and a picture: glyphs.png
-    python -m oplstm_jax.data pack tiny part.npz --per-split 64 16 20   some classes of a set
+    python -m oplstm_jax.data pack omniglot part.npz --per-split 64 16 20   some classes of a set
 """
 
 import argparse
 import glob
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
 from oplstm_jax.data.cache import write_pack
-from oplstm_jax.data.images import SPLITS, select_classes
+from oplstm_jax.data.images import SPLITS, ImageSet, select_classes
 from oplstm_jax.data.prepare import prepare
 from oplstm_jax.data.show import write_sheet
 from oplstm_jax.data.sources import load
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
+from oplstm_jax.parser import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,26 +53,32 @@ def run_show(options: argparse.Namespace) -> None:
 
 def run_pack(options: argparse.Namespace) -> None:
     """Writes the chosen classes of a data set as an .npz pack, which holds all that a run on them needs."""
+    if options.file.suffix != ".npz":
+        raise ValueError(f"{options.file}: expected a file name that ends in .npz")
     loaded = load(options.name, options.image_size)
     if options.classes:
         loaded = select_classes(loaded, options.classes)
     if options.per_split:
-        members = [np.flatnonzero(loaded.class_split == split) for split in range(len(SPLITS))]
-        for name, wanted, classes in zip(SPLITS, options.per_split, members, strict=True):
-            if wanted > len(classes):
-                raise ValueError(f"{loaded.name} has {len(classes)} {name} classes, not {wanted}")
-        first = [i for wanted, classes in zip(options.per_split, members, strict=True) for i in classes[:wanted]]
-        loaded = select_classes(loaded, [glob.escape(loaded.class_names[i]) for i in first])
-    if options.file.suffix != ".npz":
-        raise ValueError(f"{options.file}: expected a file name that ends in .npz")
+        loaded = _first_classes(loaded, options.per_split)
     write_pack(options.file, loaded)
     print(loaded.describe(), f"packed: {options.file}, {options.file.stat().st_size / 2**20:.1f} MiB", sep="\n")
 
 
+def _first_classes(loaded: ImageSet, numbers: list[int]) -> ImageSet:
+    """The set with only so many classes of each split. Raises ValueError for more than it has."""
+    names: list[str] = []
+    for index, (split, wanted) in enumerate(zip(SPLITS, numbers, strict=True)):
+        classes = np.flatnonzero(loaded.class_split == index)
+        if wanted > len(classes):
+            raise ValueError(f"{loaded.name} has {len(classes)} {split} classes, not {wanted}")
+        names += [glob.escape(loaded.class_names[i]) for i in classes[:wanted]]
+    return select_classes(loaded, names)
+
+
 def _parser() -> argparse.ArgumentParser:
     style = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(prog="python -m oplstm_jax.data", description=__doc__, formatter_class=style)
-    commands = parser.add_subparsers(required=True, metavar="prepare|show|pack", parser_class=_Parser)
+    parser = Parser(prog="python -m oplstm_jax.data", description=__doc__, formatter_class=style)
+    commands = parser.add_subparsers(required=True, metavar="prepare|show|pack", parser_class=Parser)
     what = "decode a data set once and keep it in the cache directory"
     command = commands.add_parser("prepare", help=what, description=what)
     command.add_argument("name", help="omniglot, cub, miniimagenet, or any name for images of your own")

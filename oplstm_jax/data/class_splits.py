@@ -39,10 +39,10 @@ def read_file(path: str | Path) -> dict[str, str]:
         raise ValueError(f"{path}: cannot read class split ({error}); expected csv with columns class,split") from error
 
 
-def drawn(class_names: Sequence[str], seed: int, fractions: Sequence[float] = FRACTIONS) -> dict[str, str]:
-    """A random class split by `seed`: `fractions` of the classes train, validate and test (rounded; the rest train)."""
+def drawn(class_names: Sequence[str], seed: int) -> dict[str, str]:
+    """A random class split by `seed`: `FRACTIONS` of the classes train, validate and test (rounded; the rest train)."""
     names = np.random.default_rng(seed).permutation(sorted(class_names)).tolist()
-    validation, test = (round(fraction * len(names)) for fraction in fractions[1:])
+    validation, test = (round(fraction * len(names)) for fraction in FRACTIONS[1:])
     sides = ["validation"] * validation + ["test"] * test
     return dict(zip(names, sides + ["train"] * (len(names) - len(sides)), strict=True))
 

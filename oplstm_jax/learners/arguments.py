@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from oplstm_jax.nets.norm import check_mode
-from oplstm_jax.types import Episode, Learner, Split
+from oplstm_jax.types import Episode, Learner, Params, Split
 
 # What numpy, JAX and Flax raise for arrays that do not fit. Errors about tracing are the caller's own and pass.
 MISFITS = (TypeError, KeyError, IndexError, AttributeError, AssertionError, ZeroDivisionError, flax.errors.FlaxError)
@@ -39,14 +39,17 @@ def checks_arguments(factory: Callable[..., Learner]) -> Callable[..., Learner]:
 
 
 def checked_learner(learner: Learner) -> Learner:
-    """The learner, refusing episodes, support sets, parameters and queries that cannot be."""
+    """The learner, refusing episodes, support sets, parameters and queries that cannot be.
+
+    Its parameters are float32, or float64 for an episode of float64 (which there is in JAX's x64 mode only).
+    """
     init = or_value_error(learner.init, "init")
     adapt = or_value_error(learner.adapt, "adapt")
     predict = or_value_error(learner.predict, "predict")
 
     def checked_init(key, episode: Episode):
         _check_episode(episode)
-        return init(key, episode)
+        return _as_precise(init(key, episode), episode)
 
     def checked_adapt(params, support: Split, *, key=None):
         check_split(support, "support")
@@ -65,6 +68,12 @@ def checked_learner(learner: Learner) -> Learner:
         return objective(params, episode, key=key)
 
     return Learner(checked_init, checked_adapt, checked_predict, checked_objective)
+
+
+def _as_precise(params: Params, episode: Episode) -> Params:
+    """The parameters in the precision of the arrays of an episode, at least float32."""
+    widest = functools.reduce(jnp.promote_types, (a.dtype for split in episode for a in split), jnp.float32)
+    return jax.tree.map(lambda a: a.astype(jax.dtypes.canonicalize_dtype(widest)), params)
 
 
 def check_argument(name: str, value: Any, annotation: Any) -> None:

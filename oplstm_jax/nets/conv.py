@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from oplstm_jax.types import Array
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
-BLOCK = 256 * 1024  # numbers of the input that one block of the weight gradient reads: about a megabyte, to stay in cache
+BLOCK = 256 * 1024  # numbers of the input that a block of the weight gradient reads: about a megabyte, to stay in cache
 
 
 def conv3x3(x: Array, kernel: Array) -> Array:

@@ -49,9 +49,9 @@ class SapConv4(nn.Module):
 class MapTransform(nn.Module):
     """Maps x [M, H, W, F] -> [M, H, W, F]: a mixture of convolutions, then a mixture of biases.
 
-    Parameters: `point` [F, F] and `full` [3, 3, F, F]; for the factored kernel u[h] s v[w] `u` [3, F, F], `s` [F, F] and
-    `v` [3, F, F]; `scalar` [] and `vector` [F]; `conv_strengths` and `bias_strengths` [1 + number there], identity first.
-    Kernels lie to the right of and below the pixel they are for: maps are padded by 2 there.
+    Parameters: `point` [F, F] and `full` [3, 3, F, F]; for the factored kernel u[h] s v[w] `u` [3, F, F], `s` [F, F]
+    and `v` [3, F, F]; `scalar` [] and `vector` [F]; `conv_strengths` and `bias_strengths` [1 + number there], identity
+    first. Kernels lie to the right of and below the pixel they are for: maps are padded by 2 there.
     """
 
     transforms: tuple[str, ...]
@@ -98,8 +98,10 @@ class KernelTransform(nn.Module):
         shapes = {"pair_scale": (self.features, self.filters), "out_scale": (self.filters,)}
         chosen = [name for name in SCALES if name in self.transforms]
         strengths = _mixture(self, "strengths", 1 + len(chosen))
-        scales = [self.param(name, nn.initializers.ones, shapes[name]) for name in chosen]
-        total = sum((a * jnp.broadcast_to(s, kernel.shape[2:]) for a, s in zip(strengths[1:], scales)), strengths[0])
+        total = strengths[0]
+        for name, strength in zip(chosen, strengths[1:], strict=True):
+            scale = self.param(name, nn.initializers.ones, shapes[name])
+            total = total + strength * jnp.broadcast_to(scale, kernel.shape[2:])
         return kernel * (total if total.ndim == 0 else total[None, None])
 
 

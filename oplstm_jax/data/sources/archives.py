@@ -14,6 +14,8 @@ def zip_files(path: Path) -> dict[str, File]:
     """Member name -> file of a zip archive. Raises ValueError for what is none, or is cut short."""
     try:
         archive = zipfile.ZipFile(path)
+        if not all(member.filename for member in archive.infolist()):
+            raise ValueError("a member has no name")
     except Exception as error:  # damaged archives raise nearly anything
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: cannot read zip archive ({reason}); expected a complete .zip file") from error

@@ -40,7 +40,7 @@ def examples(name: str, splits: Sequence[str], data_dir: str | Path | None = Non
         except Exception as error:  # TFDS raises many kinds for a data set that is not there
             raise ValueError(
                 f"TFDS has no prepared {name} in {data_dir or 'its default folder'}; prepare it with TensorFlow "
-                f"(pip install 'oplstm_jax[tfds-prepare]'; tfds build {name} --file_format=array_record)"
+                f"(pip install tensorflow; tfds build {name} --file_format=array_record)"
             ) from error
         for i in progress(range(len(source)), f"reading {name} ({split})"):
             yield source[i]
