@@ -58,7 +58,7 @@ def build_settings(config: Mapping[str, Any]) -> Settings:
 
 
 def _fills_the_cache(config: Mapping[str, Any]) -> bool:
-    """Whether a CPU works faster on one task after another: feature maps, or own weights that read pixels, are large."""
+    """Whether a CPU works faster on one task after another: feature maps, or own weights for pixels, are large."""
     return config["base"] == "conv4" or (config["learner"] == "maml" and config["data"] != "sine")
 
 

@@ -1,8 +1,9 @@
 """Products of weights with columns, features first, that keep features first in their derivatives and over tasks.
 
-Two bilinear functions, each with derivatives that are calls of the two. Autodiff of the plain products would put columns
-first and transpose them; `vmap` over tasks would put features before tasks, and transpose too. Where weights are smaller than
-the columns of one task, every task therefore has its own product, and gradients of the weights are summed afterwards.
+Bilinear functions, with derivatives that are calls of each other. Autodiff of the plain products would put columns
+first and transpose them; `vmap` over tasks would put features before tasks, and transpose too. Where weights are
+smaller than the columns of one task, every task therefore has its own product, and gradients of the weights are summed
+afterwards.
 """
 
 import math
@@ -42,7 +43,8 @@ _rows_apart = _apart(_rows)
 def rows(weights: Array, x: Array) -> Array:
     """weights [G, F] times x [F, ...]: [G, ...].
 
-    For a single column, [F], derivatives are left to autodiff: it sums gradients of the weights over tasks as it forms them.
+    For a single column, [F], derivatives are left to autodiff: it sums gradients of the weights over tasks as it forms
+    them.
     """
     return _rows(weights, x) if x.ndim == 1 else _columns(weights, x)
 
