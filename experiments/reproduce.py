@@ -4,6 +4,7 @@
         [--seeds=0,1,2] [--fraction=0.1] [--learners=op_lstm,maml] [--shots=5,10] [--workers=2] [--data=PACK.npz]
         [--fields=image_size=28,filters=32]
     python -m experiments.reproduce within|cross|updates --data=mini,cub --workdir=runs/natural [...]
+    python -m experiments.reproduce convolutions|base_learners [--data=glyphs,omniglot] --workdir=runs/beyond [...]
     python -m experiments.reproduce all|invariance --workdir=runs [--data=mini,cub] [...]
 
 Finished cells are skipped and interrupted ones resumed; several processes may share a workdir, and --workers starts

@@ -14,7 +14,7 @@ from oplstm_jax.report import Cell
 
 # What may lie in the folder of a table beside its runs.
 TEXTS = ("table.md", "table.json", "table.csv", "table.tex")
-FIGURES = ("learning_curves.png", "fitted_waves.png", "episodes.png", "shots.png", "updates.png")
+FIGURES = ("learning_curves.png", "fitted_waves.png", "episodes.png", "shots.png", "updates.png", "figure.png")
 FILES = TEXTS + FIGURES
 
 

@@ -1,10 +1,12 @@
 """The figures of a table beside its learning curves: fitted waves, images, scores by shots, similarity of updates."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
+from experiments.configs import convolutions
 from oplstm_jax import figures, report
 from oplstm_jax.data import load, sine
 from oplstm_jax.data.show import write_sheet
@@ -14,6 +16,7 @@ from oplstm_jax.types import Episode, Split
 from oplstm_jax.workdir import read_config, read_metrics, read_result
 
 SUPPORT_KEY = 7
+TASKS = "training tasks"
 
 
 def waves(root: Path, cells: list[report.Cell]) -> None:
@@ -67,6 +70,38 @@ def updates(root: Path, cells: list[report.Cell]) -> None:
             panels[cell.protocol.split(",")[0]] = [seed for seed in measured if seed]
     if panels:
         figures.update_similarity(root / "updates.png", panels)
+
+
+def budgets(root: Path, cells: list[report.Cell]) -> None:
+    """Writes figure.png: validation score against training tasks and, of the runs of equal time, against that time.
+
+    Protocols are "data, equal tasks" and "data, equal time". Time is training tasks divided by the rate of the variant.
+    """
+    time = "training time at the measured rates, s"
+    _draw_validation(
+        root,
+        cells,
+        lambda cell: (time, convolutions.RATES[cell.learner]) if "equal time" in cell.protocol else (TASKS, 1),
+    )
+
+
+def learning(root: Path, cells: list[report.Cell]) -> None:
+    """Writes figure.png: validation score against training tasks, a panel for each protocol."""
+    _draw_validation(root, cells, lambda cell: (TASKS, 1))
+
+
+def _draw_validation(root: Path, cells: list[report.Cell], unit: Callable[[report.Cell], tuple[str, float]]) -> None:
+    """unit: what x is, and how many training tasks one of it is."""
+    panels: dict[tuple[str, str], dict[str, list[list[tuple[float, float]]]]] = {}
+    for cell in cells:
+        label, tasks = unit(cell)
+        lines = [read_metrics(folder) for folder in cell.folders.values()]
+        validated = [[line for line in seed if "validation_score" in line] for seed in lines]
+        curves = [[(line["tasks"] / tasks, line["validation_score"]) for line in seed] for seed in validated if seed]
+        if curves:
+            panels.setdefault((cell.protocol, label), {})[cell.learner] = curves
+    if panels:
+        figures.curves(root / "figure.png", panels, "validation accuracy")
 
 
 def _curve(folder: Path, support: Split, x):

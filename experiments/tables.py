@@ -1,11 +1,13 @@
 """The tables of the paper: which learners, from which configuration, tested how, beside which published numbers."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from experiments import table_figures
-from experiments.configs import glyphs, natural, omniglot, omniglot_conv4, sine
+from experiments.configs import base_learners, convolutions, glyphs, natural, omniglot, omniglot_conv4, sine
 from experiments.similarity import METRICS, measure_run
 from experiments.table import Part, Table, Test
 from oplstm_jax import published
@@ -71,6 +73,41 @@ def _omniglot_conv4(data: str = "") -> Table:
 def _glyphs(data: str = "") -> Table:
     parts = (Part(glyphs.get_config, (Test(),), data=data),)
     return _table("5-way glyphs, a small Conv-4", data, parts, ("protonet", "op_lstm_head", "pi_lstm"), (1,))
+
+
+def _convolutions(*names: str) -> Table:
+    names = names or ("glyphs", "omniglot", "tiny")
+    parts = [
+        Part(get_config, (Test(f"{Path(name).stem}, {budget}"),), f"{Path(name).stem}/{budget.replace(' ', '_')}", name)
+        for name in names
+        for budget, get_config in (
+            ("equal tasks", convolutions.get_config),
+            ("equal time", convolutions.get_config_of_equal_time),
+        )
+    ]
+    title = "Layers of Conv-4 that OP-LSTM moves: 5-way, 16 filters"
+    return Table(title, tuple(parts), tuple(convolutions.LEARNERS), (1,), table_figures.budgets)
+
+
+def _base_learners(*names: str) -> Table:
+    names = names or ("glyphs", "omniglot")
+    parts = [
+        Part(
+            base_learners.get_config,
+            (Test(f"{Path(name).stem}, {base}"),),
+            f"{Path(name).stem}/{base}",
+            name,
+            changes=functools.partial(_same_at_all_shots, fields),
+        )
+        for name in names
+        for base, fields in base_learners.BASES.items()
+    ]
+    title = "Small base-learners under OP-LSTM, MAML and ProtoNet: 5-way"
+    return Table(title, tuple(parts), tuple(base_learners.LEARNERS), (1,), table_figures.learning)
+
+
+def _same_at_all_shots(fields: dict[str, Any], shot: int) -> dict[str, Any]:
+    return fields
 
 
 def _updates(*names: str) -> Table:
@@ -170,9 +207,19 @@ TABLES: dict[str, Callable[..., Table]] = {
     "within": _within,
     "cross": _cross,
     "glyphs": _glyphs,
+    "convolutions": _convolutions,
+    "base_learners": _base_learners,
 }
-DATA_SETS = {"within": (1, 2), "cross": (2,), "updates": (0, 1, 2)}  # how many --data may name, where not 0 or 1
+BEYOND = ("convolutions", "base_learners")  # tables of questions that the paper leaves open
+# How many sets --data may name, where not 0 or 1.
+DATA_SETS = {
+    "within": (1, 2),
+    "cross": (2,),
+    "updates": (0, 1, 2),
+    "convolutions": (0, 1, 2, 3),
+    "base_learners": (0, 1, 2),
+}
 GROUPS = {
     "invariance": ("invariance_sine", "invariance_omniglot"),
-    "all": tuple(name for name in TABLES if name != "glyphs"),
+    "all": tuple(name for name in TABLES if name not in ("glyphs", *BEYOND)),
 }

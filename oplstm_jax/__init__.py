@@ -4,6 +4,8 @@ from oplstm_jax import zoo
 from oplstm_jax.learners import lstm, make, maml, op_lstm, op_lstm_general, op_lstm_head, pi_lstm, protonet
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
+from oplstm_jax.nets.resnet12 import ResNet12
+from oplstm_jax.nets.transformer import VisionTransformer
 from oplstm_jax.types import Episode, Learner, Split
 
 __version__ = "0.1.0"
@@ -12,7 +14,9 @@ __all__ = [
     "Conv4",
     "Episode",
     "Learner",
+    "ResNet12",
     "Split",
+    "VisionTransformer",
     "lstm",
     "make",
     "maml",

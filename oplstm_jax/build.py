@@ -1,7 +1,8 @@
 """From a configuration, any mapping with the fields below, to the objects that train and evaluate it.
 
     learner, base          names; options: the learner's own hyper-parameters
-    hidden, filters        widths of the base-learner: of `mlp`, of `conv4`
+    hidden, filters        widths of the base-learner: of `mlp`, of `conv4` and of the first block of `resnet12`
+    transformer            of the base-learner `vit`: width of tokens, blocks, heads, patch (pixels square)
     data                   sine, glyphs, a prepared set, an .npz pack or a folder of images
     image_size             pixels square (None: as the set is)
     rotations, augment     quarter turns as extra classes; flip, crop, colour: random changes; in meta-training only
@@ -12,7 +13,7 @@
     skip_nonfinite         leave out and count meta-gradients that are not finite, instead of ending the run
     tasks_at_once          tasks of a meta-batch vectorised together (None: all, or one where that is faster on a CPU)
     train_tasks, validate_every, log_every, validation_tasks, test_tasks, patience_tasks
-    norm                   normalisation mode of the base-learner
+    norm                   normalisation mode of the base-learner (`layer` for vit, which has layer norm alone)
     precision              float32, or bfloat16 for the convolutions of conv4
 """
 
@@ -30,6 +31,8 @@ from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.norm import check_mode
+from oplstm_jax.nets.resnet12 import ResNet12
+from oplstm_jax.nets.transformer import VisionTransformer
 from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.task_lists import task_list_digest
 from oplstm_jax.types import Learner, Sampler
@@ -41,7 +44,8 @@ POSITIVE = (
 NOT_NEGATIVE = "seed passes eval_passes patience_tasks".split()
 LARGEST = 2**31  # steps are counted, and sizes indexed, with 32 bits
 SINE_CHANCE = 4.2517  # E[A^2] / 2: the mean squared error of predicting 0 everywhere
-BASES = ("mlp", "conv4", "none")
+BASES = ("mlp", "conv4", "resnet12", "vit", "none")
+CONVOLUTIONAL = ("conv4", "resnet12")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -59,7 +63,7 @@ def build_settings(config: Mapping[str, Any]) -> Settings:
 
 def _fills_the_cache(config: Mapping[str, Any]) -> bool:
     """Whether a CPU works faster on one task after another: feature maps, or own weights for pixels, are large."""
-    return config["base"] == "conv4" or (config["learner"] == "maml" and config["data"] != "sine")
+    return config["base"] in CONVOLUTIONAL or (config["learner"] == "maml" and config["data"] != "sine")
 
 
 def check_numbers(config: Mapping[str, Any]) -> None:
@@ -186,8 +190,21 @@ def build_base(config: Mapping[str, Any]) -> nn.Module | None:
     outputs = 1 if config["data"] == "sine" else config["way"]
     if config["base"] == "conv4":
         return Conv4(config["filters"], outputs, config["norm"], precision=config["precision"])
+    if config["base"] == "resnet12":
+        return ResNet12(config["filters"], outputs, config["norm"])
+    if config["base"] == "vit":
+        return _transformer(config["transformer"], outputs, config["norm"])
     hidden = config["hidden"]
     if not isinstance(hidden, (tuple, list)) or not hidden or not all(map(_is_width, hidden)):
         raise ValueError(f"hidden is {hidden}: expected one or more positive widths")
     hidden = tuple(hidden)
     return MLP(hidden, outputs, config["norm"], zero_hidden_biases=config["data"] == "sine")
+
+
+def _transformer(sizes: Any, outputs: int, norm: str) -> VisionTransformer:
+    names = ("width", "blocks", "heads", "patch")
+    if not isinstance(sizes, Mapping) or set(sizes) != set(names) or not all(map(_is_width, sizes.values())):
+        raise ValueError(f"transformer is {sizes!r}: expected positive numbers for {', '.join(names)}")
+    if norm != "layer":
+        raise ValueError(f"norm is {norm}: base vit normalises every token by itself: expected layer")
+    return VisionTransformer(**sizes, outputs=outputs)

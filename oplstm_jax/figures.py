@@ -16,6 +16,7 @@ STYLES = {
     "pi_lstm": ("#0072b2", "-.", "s"),
     "op_lstm": ("#c0392b", "-", "o"),
     "op_lstm_head": ("#c0392b", "-", "o"),
+    "op_lstm_general": ("#0072b2", "-", "s"),
     "maml": ("#00805f", "--", "^"),
     "protonet": ("#7b3294", (0, (5, 1)), "D"),
     "sap": ("#d6719b", (0, (3, 1, 1, 1)), "P"),
@@ -23,6 +24,9 @@ STYLES = {
     "finetune": ("#555555", "-", "*"),
     "scratch": ("#555555", "--", "+"),
     "random": ("#555555", ":", "_"),
+    "head_only": ("#0072b2", "-.", "s"),
+    "last_block": ("#9a6a00", "--", "^"),
+    "all_layers": ("#c0392b", "-", "o"),
 }
 SIMILARITIES = {
     "gradient": ("with gradient descent", "#0072b2", "-", "o"),
@@ -120,6 +124,21 @@ def update_similarity(path: Path, panels: Mapping[str, Sequence[list[dict]]]) ->
             if kind == "ratio":
                 axis.set_yscale("log")
     _finish(figure, axes, path)
+
+
+def curves(path: Path, panels: Mapping[tuple[str, str], Mapping[str, Sequence[list]]], ylabel: str) -> None:
+    """A panel for each (title, label of x): learner -> per seed a list of points (x, y)."""
+    figure, axes = _panels(columns := min(3, len(panels)), rows=-(-len(panels) // columns), size=(4.4, 3.2))
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    for axis, ((title, xlabel), learners) in zip(axes, panels.items(), strict=False):
+        for learner, seeds in learners.items():
+            colour, dash, marker = STYLES.get(learner, OTHER)
+            for number, points in enumerate(seeds):
+                style = {"color": colour, "ls": dash, "lw": 1.2, "marker": marker, "ms": 3}
+                axis.plot(*zip(*points, strict=True), label=LABELS[learner] if number == 0 else None, **style)
+        axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    _finish(figure, axes[: len(panels)], path)
 
 
 def predictions(path: Path, images: np.ndarray, captions: Sequence[str]) -> None:

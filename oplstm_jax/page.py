@@ -15,6 +15,7 @@ TEMPLATE = string.Template((Path(__file__).parent / "page.html").read_text())
 CAPTIONS = {
     "shots.png": "Test score against support examples; bars: 95 % intervals over seeds, hollow markers: published.",
     "updates.png": "OP-LSTM's updates beside gradient descent's, and its weights beside prototypes, over training.",
+    "figure.png": "Validation score against training tasks or time, a line per seed.",
     "learning_curves.png": "Validation score over meta-training, a line per seed.",
     "fitted_waves.png": "One test task: what each learner makes of the support points.",
     "episodes.png": "Training tasks, support left and query right.",

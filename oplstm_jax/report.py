@@ -23,6 +23,10 @@ LABELS = {
     "finetune": "fine-tuning",
     "scratch": "train from scratch",
     "random": "random guessing",
+    # variants of op_lstm_general
+    "head_only": "OP-LSTM, last layer",
+    "last_block": "OP-LSTM, last block and layer",
+    "all_layers": "OP-LSTM, all layers",
 }
 SIGNIFICANT = 0.05  # the p value below which a difference from a published number counts
 

@@ -29,6 +29,7 @@ LATER_FIELDS = {
     "augment": {"flip": False, "crop": 0, "colour": 0.0},
     "skip_nonfinite": False,
     "precision": "float32",
+    "transformer": {"width": 64, "blocks": 2, "heads": 4, "patch": 7},
 }
 
 

@@ -11,6 +11,8 @@ from oplstm_jax.learners import make
 from oplstm_jax.losses import cross_entropy, mean_squared_error
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
+from oplstm_jax.nets.resnet12 import ResNet12
+from oplstm_jax.nets.transformer import VisionTransformer
 from oplstm_jax.types import Array, Episode, Learner, Loss, Split
 
 
@@ -75,7 +77,12 @@ def waves(key: Array) -> Episode:
     return sine.sample_episode(key, shot=5, query=10)
 
 
-SAMPLERS = {"sine": waves, "classes": blobs, "same_classes": same_blobs, "images": pictures}
+def large_pictures(key: Array) -> Episode:
+    return pictures(key, size=16)
+
+
+SAMPLERS = {"sine": waves, "classes": blobs, "same_classes": same_blobs, "images": pictures, "tokens": pictures}
+SAMPLERS["residual"] = large_pictures
 
 
 def _row(name, kind, options, invariant, learning_rate=0.02, norm="none", base=True, **facts):
@@ -95,6 +102,10 @@ def _row(name, kind, options, invariant, learning_rate=0.02, norm="none", base=T
 def _base(kind, norm):
     if kind == "images":
         return Conv4(filters=4, outputs=3, norm=norm, blocks=2)
+    if kind == "residual":
+        return ResNet12(filters=2, outputs=3, norm=norm)
+    if kind == "tokens":
+        return VisionTransformer(width=8, blocks=1, heads=2, patch=4, outputs=3)
     return MLP((8, 7), {"sine": 1, "same_classes": 4}.get(kind, 3), norm)
 
 
@@ -102,6 +113,11 @@ def _base(kind, norm):
 BATCH_BIASES = tuple(f"{prefix}dense_{layer}/bias" for prefix in ("features/", "") for layer in (0, 1))
 CONV_BIASES = tuple(f"{prefix}conv_{block}/bias" for prefix in ("features/", "") for block in range(2))
 CHAIN_BIASES = tuple(f"layers/{block}/conv/bias" for block in range(2))
+RESIDUAL_BIASES = tuple(f"{{}}{block}/conv_{layer}/bias" for block in range(4) for layer in range(3))
+BLOCK_BIASES, FEATURE_BIASES, OWN_BIASES = (
+    tuple(name.format(place) for name in RESIDUAL_BIASES) for place in ("layers/", "features/block_", "block_")
+)
+SHIFT = ("features/norm/bias",)  # of all features alike, which no distance sees
 SMALL = {"sizes": (4, 1)}
 ROWS = [
     _row("lstm", "sine", {"sizes": (8, 8)}, False, base=False),
@@ -128,6 +144,8 @@ ROWS = [
     _row("op_lstm_general", "sine", SMALL, True),
     _row("op_lstm_general", "classes", {**SMALL, "gamma": None, "frozen": 1}, True, norm="layer", slow=True),
     _row("op_lstm_general", "images", SMALL, True, norm="transductive", without_gradient=CHAIN_BIASES),
+    _row("op_lstm_general", "tokens", SMALL, True, norm="layer", slow=True),
+    _row("op_lstm_general", "residual", SMALL, True, norm="transductive", without_gradient=BLOCK_BIASES, slow=True),
     _row("maml", "sine", {"inner_lr": 0.02}, True),
     _row("maml", "sine", {"inner_lr": 0.02, "second_order": False}, True, slow=True),
     _row("maml", "classes", {"inner_lr": 0.1, "clip": 10.0}, True, norm="transductive", without_gradient=BATCH_BIASES),
@@ -135,10 +153,16 @@ ROWS = [
     _row("pi_lstm", "images", {"sizes": (8,)}, True, norm="support", without_gradient=CONV_BIASES),
     _row("op_lstm_head", "images", SMALL, True, norm="transductive", without_gradient=CONV_BIASES),
     _row("maml", "images", {"inner_lr": 0.1}, True, norm="transductive", without_gradient=CONV_BIASES),
+    _row("op_lstm_head", "tokens", SMALL, True, norm="layer", slow=True),
+    _row("op_lstm_head", "residual", SMALL, True, norm="transductive", without_gradient=FEATURE_BIASES, slow=True),
+    _row("maml", "tokens", {"inner_lr": 0.1}, True, norm="layer", slow=True),
+    _row("maml", "residual", {"inner_lr": 0.1}, True, norm="transductive", without_gradient=OWN_BIASES, slow=True),
     _row("sap", "images", {"inner_lr": 0.1}, True, norm="transductive", without_gradient=CONV_BIASES),
     _row("warp_maml", "images", {"inner_lr": 0.1}, True, norm="transductive", without_gradient=CONV_BIASES),
     _row("protonet", "classes", {}, True, has_passes=False),
     _row("protonet", "images", {}, True, norm="layer", has_passes=False),
+    _row("protonet", "tokens", {}, True, norm="layer", without_gradient=SHIFT, has_passes=False, slow=True),
+    _row("protonet", "residual", {}, True, norm="layer", has_passes=False, slow=True),
     _row("finetune", "same_classes", {"classes": 4}, True),
     _row("scratch", "classes", {"learning_rate": 0.1, "optimiser": "sgd"}, True, has_params=False),
     _row("random", "classes", {}, True, base=False, has_passes=False, has_params=False),

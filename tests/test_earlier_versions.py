@@ -26,6 +26,7 @@ def test_a_field_that_came_later_is_no_other_config(tmp_path):
     ("change", "message"),
     [
         ({"skip_nonfinite": True}, r'- "skip_nonfinite": false; \+ "skip_nonfinite": true'),
+        ({"transformer": {"width": 32}}, r'"transformer"|"width"'),
         ({"shot": 1}, r'- "shot": 5; \+ "shot": 1'),
     ],
 )

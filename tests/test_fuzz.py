@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import oplstm_jax
 from experiments.configs import glyphs, sine
-from oplstm_jax import MLP, Conv4, Episode, Split, build
+from oplstm_jax import MLP, Conv4, Episode, ResNet12, Split, VisionTransformer, build
 from oplstm_jax.learners import FACTORIES
 from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
 
@@ -72,6 +72,8 @@ BASES = st.one_of(
     ),
     st.builds(MLP, st.just((3,)), st.just(2)),
     st.builds(Conv4, st.integers(-1, 2), st.sampled_from([None, 2])),
+    st.builds(ResNet12, st.integers(-1, 2), st.sampled_from([None, 2])),
+    st.builds(VisionTransformer, *[st.integers(-1, 2)] * 4, st.sampled_from([None, 2])),
 )
 
 

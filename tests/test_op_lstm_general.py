@@ -14,9 +14,19 @@ from oplstm_jax.losses import mean_squared_error
 from oplstm_jax.nets.chain import chain
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
+from oplstm_jax.nets.resnet12 import ResNet12
+from oplstm_jax.nets.transformer import VisionTransformer
+from oplstm_jax.params import named_arrays
+from oplstm_jax.types import Episode, Split
 
 ERROR = fixed_rule(lambda target, prediction: target - prediction)
 MESSAGE = fixed_rule(lambda activation, message: message)
+# The last block of a network with what goes into it, of which it leaves one pixel or token.
+BLOCKS = {
+    "Conv4": (Conv4(4, 3, "transductive"), (2, 2, 4)),
+    "ResNet12": (ResNet12(1, 3, "transductive"), (2, 2, 4)),
+    "VisionTransformer": (VisionTransformer(4, 1, 2, 4, 3), (1, 4)),
+}
 
 
 def _outputs(learner, params, episode):
@@ -77,6 +87,35 @@ def test_rules_that_pass_the_error_on_make_it_gradient_descent():
         np.testing.assert_array_equal(update["dense"]["bias"], 0)
 
 
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_moves_all_of_its_kernels_by_its_own_derivative(name):
+    """Where one pixel or token is left, passing the error on is gradient descent, of kernels alone.
+
+    Through pooling, activation, normalisation, shortcut and attention.
+    """
+    net, shape = BLOCKS[name]
+    x, y = jax.random.normal(jax.random.key(0), (6, *shape)), jnp.repeat(jnp.eye(3), 2, axis=0)
+    layers = chain(net)[-2:]
+    general = op_lstm_general(layers, 1, ERROR, MESSAGE, gamma=None)
+    params = jax.jit(general.init)(jax.random.key(1), Episode(Split(x, y), Split(x, y)))
+
+    def error(weights):
+        outputs = x
+        for layer, own in zip(layers, weights, strict=True):
+            outputs = layer.apply({"params": own}, outputs)
+        return 0.5 * jnp.sum(jnp.square(outputs - y)) / len(y)
+
+    @jax.jit
+    def both(params):
+        return general.adapt(params, Split(x, y))[1]["updates"], jax.grad(error)(params["layers"])
+
+    updates, gradient = map(named_arrays, both(params))
+    for name, update in updates.items():
+        expected = -gradient[name] if name.endswith("kernel") else np.zeros_like(gradient[name])
+        np.testing.assert_allclose(update[0], expected, rtol=1e-3, atol=1e-5, err_msg=name)
+        assert np.abs(expected).max() > 1e-4 or not name.endswith("kernel"), name
+
+
 def test_every_layer_moves_and_can_learn_the_task():
     """With the error passed on and enough passes, the support set of a task is learned, convolutions included."""
     base, episode = Conv4(8, 3, "transductive", blocks=2), pictures(jax.random.key(0))
@@ -101,5 +140,5 @@ def test_bad_input(change, words):
 
 
 def test_networks_that_are_no_chain():
-    with pytest.raises(ValueError, match="MLP cannot be taken apart: expected an MLP or Conv4 with outputs"):
+    with pytest.raises(ValueError, match="MLP cannot be taken apart: expected one of MLP, Conv4, ResNet12, Vision"):
         chain(MLP((6, 5)))

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from experiments.tables import GROUPS, TABLES, make_table
+from experiments import table_figures
+from experiments.configs import convolutions
+from experiments.run import plain
+from experiments.tables import BEYOND, GROUPS, TABLES, make_table
+from oplstm_jax import build
 from oplstm_jax.learners import FACTORIES, NAMES
+from oplstm_jax.nets.chain import chain
+from oplstm_jax.report import LABELS, Cell
 
 ROOT = Path(__file__).parents[1]
 SETS = {"within": ("tiny", "cub127"), "cross": ("mini", "cub"), "updates": ("mini",)}
@@ -20,8 +26,8 @@ def test_every_learner_of_a_table_has_a_configuration(name):
     for part in table.parts:
         for learner in table.learners:
             config = part.get_config(f"{learner},shot={table.shots[0]}")
-            assert config.learner == learner in NAMES
-            assert learner in FACTORIES
+            assert config.learner in NAMES and config.learner in FACTORIES
+            assert learner in (config.learner, *convolutions.VARIANTS) and learner in LABELS
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -35,8 +41,33 @@ def test_tasks_of_omniglot_need_no_more_drawings_than_there_are(name):
 
 
 def test_groups_are_made_of_tables():
-    assert set(GROUPS["all"]) | {"glyphs"} == set(TABLES)
+    assert {*GROUPS["all"], "glyphs", *BEYOND} == set(TABLES)
     assert not set(GROUPS) & set(TABLES) and set(GROUPS["invariance"]) < set(GROUPS["all"])
+
+
+def test_layers_that_move_are_compared_at_equal_tasks_and_at_equal_time():
+    parts = make_table("convolutions", ("glyphs",)).parts
+    tasks = [[part.configure(variant, 1).train_tasks for variant in convolutions.VARIANTS] for part in parts]
+    frozen = [parts[0].configure(variant, 1).options.frozen for variant in convolutions.VARIANTS]
+    assert tasks[0] == [2000, 2000, 2000] and frozen == [4, 3, 0]
+    seconds = [n / convolutions.RATES[variant] for n, variant in zip(tasks[1], convolutions.VARIANTS, strict=True)]
+    assert tasks[1][-1] == 2000 and max(seconds) - min(seconds) < 0.01 * max(seconds)
+
+
+def test_the_figure_of_learning_shows_runs_that_began(tmp_path):
+    runs = ROOT / "results/omniglot_conv4/runs"
+    folders = {0: runs / "op_lstm_head-1shot-seed0", 1: tmp_path / "missing"}
+    table_figures.learning(tmp_path, [Cell("op_lstm_head", 1, {1: tmp_path / "missing"}, None, "glyphs")])
+    assert not (tmp_path / "figure.png").exists()
+    table_figures.learning(tmp_path, [Cell("op_lstm_head", 1, folders, None, "omniglot")])
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("part", make_table("base_learners", ()).parts, ids=lambda part: part.name)
+def test_every_base_learner_has_a_configuration_that_can_be_built(part):
+    config = plain(part.configure("op_lstm_general", 1))
+    assert build.build_settings(config).meta_batch == 4
+    assert len(chain(build.build_base(config))) > 2
 
 
 def test_similarity_of_updates_is_measured_while_the_runs_of_its_table_train():

@@ -37,6 +37,7 @@ def base_config() -> ConfigDict:
     config.train_tasks, config.validate_every, config.log_every = 1, 1, 1
     config.validation_tasks, config.test_tasks, config.patience_tasks = 600, 600, 0
     config.hidden, config.filters, config.precision = (), 64, "float32"
+    config.transformer = ConfigDict({"width": 64, "blocks": 2, "heads": 4, "patch": 7})
     config.image_size, config.rotations = config_dict.placeholder(int), False
     config.augment = ConfigDict({"flip": False, "crop": 0, "colour": 0.0})
     config.options = ConfigDict()

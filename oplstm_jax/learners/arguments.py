@@ -17,6 +17,7 @@ import numpy as np
 from oplstm_jax.nets.norm import check_mode
 from oplstm_jax.types import Episode, Learner, Params, Split
 
+SIZES = ("filters", "blocks", "width", "heads", "patch", "outputs")  # of networks: whole numbers above 0
 # What numpy, JAX and Flax raise for arrays that do not fit. Errors about tracing are the caller's own and pass.
 MISFITS = (TypeError, KeyError, IndexError, AttributeError, AssertionError, ZeroDivisionError, flax.errors.FlaxError)
 
@@ -131,7 +132,7 @@ def check_network(network: nn.Module) -> None:
         return
     names = [name for name in type(network).__dataclass_fields__ if name not in ("parent", "name")]
     fields = {name: getattr(network, name) for name in names}
-    sizes = {name: fields[name] for name in ("filters", "blocks", "outputs") if fields.get(name) is not None}
+    sizes = {name: fields[name] for name in SIZES if fields.get(name) is not None}
     for name, size in sizes.items():
         check_whole(name, size, smallest=1)
     check_widths("hidden", fields.get("hidden", ()))

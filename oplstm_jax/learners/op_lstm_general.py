@@ -3,7 +3,9 @@
 A layer's message to the one below is its vector-Jacobian product with what its update rule emitted, and its update is
 the same product with respect to its weights. For a dense layer the first is W o and the second the outer product u o^T
 of its input with the output, so on linear layers this is `op_lstm` (SPEC §3); for others it goes through pooling,
-activation and normalisation. Where a layer has pixels, its rule sees and moves a channel: the means over them.
+activation and normalisation. Where a layer has pixels or tokens, its rule sees and moves a channel: the means over
+them. A layer with several kernels, a residual or transformer block, moves all of them at once, each by the product with
+respect to it at the values before the update.
 """
 
 import math
@@ -16,6 +18,7 @@ import jax.numpy as jnp
 
 from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, run_passes, step_factor
+from oplstm_jax.nets.conv4 import mean_pool
 from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.types import Array, Episode, Learner, Params, Split
 
@@ -102,8 +105,8 @@ def op_lstm_general(
         message, updates, new = targets, [], []
         for number in reversed(moving):
             at = number - frozen
-            seen = constant(_over_pixels(activations[at]))
-            pair = (message, seen) if number == last else (seen, constant(_over_pixels(message)))
+            seen = constant(mean_pool(activations[at]))
+            pair = (message, seen) if number == last else (seen, constant(mean_pool(message)))
             rule, own = rule_of(number, params)
             state, out = rule.step(own, states[at], jnp.stack(pair))
             gradient, message = pulls[at](_to_pixels(out, activations[at].shape))
@@ -126,11 +129,6 @@ def op_lstm_general(
         return x
 
     return Learner(init, adapt, predict)
-
-
-def _over_pixels(x: Array) -> Array:
-    """Means [M, D] over what lies between the first and the last dimension of x [M, ..., D]."""
-    return jnp.mean(x, axis=tuple(range(1, x.ndim - 1)))
 
 
 def _to_pixels(out: Array, shape: tuple[int, ...]) -> Array:

@@ -1,13 +1,19 @@
-"""Base-learners taken apart into a chain of layers, each a Flax module of its own."""
+"""Base-learners taken apart into a chain of layers, each a Flax module of its own.
+
+A residual or transformer block is one layer of the chain: its message goes through all of the block, shortcuts
+included, and its kernels get their updates together, each as the block's vector-Jacobian product with respect to it.
+"""
 
 import flax.linen as nn
 import jax
 
-from oplstm_jax.nets.conv4 import Conv3x3, Conv4, max_pool
+from oplstm_jax.nets.conv4 import Conv3x3, Conv4, max_pool, mean_pool, output_layer
 from oplstm_jax.nets.dense import Dense
 from oplstm_jax.nets.init import fan_in_bias
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.norm import Norm
+from oplstm_jax.nets.resnet12 import ResidualBlock, ResNet12
+from oplstm_jax.nets.transformer import PatchEmbedding, TransformerBlock, VisionTransformer, layer_norm
 from oplstm_jax.types import Array
 
 
@@ -37,13 +43,30 @@ class ConvLayer(nn.Module):
         return jax.nn.relu(Norm(self.norm, name="norm")(x, max_pool))
 
 
+class PooledOutput(nn.Module):
+    """Mean over pixels or tokens of x [M, ..., F], for tokens after a layer norm, then a linear layer: [M, outputs]."""
+
+    outputs: int
+    normalise: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = mean_pool(layer_norm("norm")(x) if self.normalise else x)
+        return output_layer(self.outputs, x.shape[-1])(x)
+
+
 def chain(base: nn.Module) -> list[nn.Module]:
-    """The layers of an `MLP` or a `Conv4` with outputs, from the input up. Raises ValueError for any other network."""
-    layers: list[nn.Module]
-    if isinstance(base, MLP) and base.outputs is not None:
-        layers = [DenseLayer(width, base.norm) for width in base.hidden]
-    elif isinstance(base, Conv4) and base.outputs is not None:
-        layers = [ConvLayer(base.filters, base.norm) for _ in range(base.blocks)]
-    else:
-        raise ValueError(f"{type(base).__name__} cannot be taken apart: expected an MLP or Conv4 with outputs")
-    return [*layers, DenseLayer(base.outputs, is_output=True)]
+    """The layers of a network of this library with outputs, from the input up. Raises ValueError for any other."""
+    match base:
+        case MLP(outputs=int(outputs)):
+            return [*(DenseLayer(width, base.norm) for width in base.hidden), DenseLayer(outputs, is_output=True)]
+        case Conv4(outputs=int(outputs)):
+            convolutions = [ConvLayer(base.filters, base.norm) for _ in range(base.blocks)]
+            return [*convolutions, DenseLayer(outputs, is_output=True)]
+        case ResNet12(outputs=int(outputs)):
+            return [*(ResidualBlock(width, base.norm) for width in base.widths()), PooledOutput(outputs)]
+        case VisionTransformer(outputs=int(outputs)):
+            blocks = [TransformerBlock(base.heads) for _ in range(base.blocks)]
+            return [PatchEmbedding(base.width, base.patch), *blocks, PooledOutput(outputs, normalise=True)]
+    known = ", ".join(kind.__name__ for kind in (MLP, Conv4, ResNet12, VisionTransformer))
+    raise ValueError(f"{type(base).__name__} cannot be taken apart: expected one of {known} with outputs")

@@ -79,10 +79,15 @@ def max_pool(x: Array) -> Array:
     return jnp.maximum(rows[:, :, :, 0], rows[:, :, :, 1])
 
 
-def check_images(x: Array, blocks: int) -> None:
+def mean_pool(x: Array) -> Array:
+    """Means [M, F] over what lies between the first and the last dimension of x [M, ..., F], pixels or tokens."""
+    return jnp.mean(x, axis=tuple(range(1, x.ndim - 1)))
+
+
+def check_images(x: Array, blocks: int, network: str = "Conv4") -> None:
     """Raises ValueError for arrays that are no images [M, H, W, channels], or too small for so many poolings."""
     if x.ndim != 4:
-        raise ValueError(f"Conv4 reads images [M, H, W, channels], not an array of shape {x.shape}")
+        raise ValueError(f"{network} reads images [M, H, W, channels], not an array of shape {x.shape}")
     if min(x.shape[1:3]) < 2**blocks:
         size = 2**blocks
         raise ValueError(f"images of {x.shape[1]}x{x.shape[2]} pixels: {blocks} poolings need {size}x{size} or more")
