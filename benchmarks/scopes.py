@@ -6,9 +6,7 @@ Processor time of one core rather than wall time, so that other work on the mach
 `experiments/configs/convolutions.py` compares at equal time come from here.
 """
 
-import time
-
-from benchmarks.measure import rate_of_training
+from benchmarks.measure import compare, training
 from experiments.configs import convolutions
 from experiments.run import plain
 
@@ -17,8 +15,9 @@ SECONDS = 10.0
 
 def main() -> None:
     for variant in convolutions.VARIANTS:
-        found = rate_of_training(plain(convolutions.get_config(variant)), SECONDS, clock=time.process_time)
-        print(f"{variant}: {found['tasks_per_second']:.0f} tasks per second", flush=True)
+        work = training(plain(convolutions.get_config(variant)))
+        found = compare({variant: work}, SECONDS)[variant]
+        print(f"{variant}: {found.per_core_second:.0f} tasks per second", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ learner and fits an exponent to each. `benchmarks/README.md` says how to read th
 
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,7 @@ ALL = {
     "omniglot_conv4_5shot": ("op_lstm_head", "protonet", "maml"),
     "images84_1shot": ("op_lstm_head", "protonet", "maml", "sap", "warp_maml"),
 }
-HEAD = f"{'learner':<13}{'problem':<22}{'batch':>5}{'tasks/s':>10}{'limit':>10}{'of limit':>9}{'plain':>9}{'ratio':>7}{'compile':>9}{'MB':>7}"
+HEAD = f"{'learner':<13}{'problem':<22}{'batch':>5}{'tasks/s':>10}{'/core s':>10}{'limit':>10}{'of limit':>9}{'plain':>9}{'ratio':>7}{'compile':>9}{'MB':>7}"
 
 
 def main() -> None:
@@ -97,32 +98,38 @@ def _in_own_process(problem: str, learner: str) -> dict[str, Any]:
 
 
 def row(problem: str, learner: str, meta_batch: int | None, **changes: Any) -> dict[str, Any]:
-    """Measures one learner on one problem: rates of the library, of the limit and of the plain version."""
-    seconds = flags.FLAGS.seconds
+    """Measures one learner on one problem: rates of the library, of the limit and of the plain version, by turns."""
     config = {**problems.workloads()[problem].config(learner), **changes}
     config["meta_batch"] = meta_batch or config["meta_batch"]
     if config["data"] == "noise84":
         config["data"] = problems.noise_pack(Path(problems.noise_folder().name))
     shape = jax.eval_shape(build.build_sampler(config, "train"), jax.random.key(0)).support.x.shape[1:]
+    works = {"": measure.training(config)}
+    works[""].run(1)
     found = {"learner": learner, "problem": problem, "meta_batch": config["meta_batch"]}
-    found |= measure.rate_of_training(config, seconds) | {"peak_bytes": max(peak_bytes().values())}
-    found["limit_tasks_per_second"] = measure.rate_of(problems.least_work(config, shape), seconds)
-    found["plain_tasks_per_second"] = None
+    found |= {"compile_seconds": works[""].compile_seconds, "peak_bytes": max(peak_bytes().values())}
+    works["limit_"] = measure.repeated(problems.least_work(config, shape))
     if flags.FLAGS.plain:
         with plain.plain():
             everything = {**config, "tasks_at_once": config["meta_batch"]}
-            found["plain_tasks_per_second"] = measure.rate_of_training(everything, seconds / 2, on_device=False)["tasks_per_second"]
-    origin = {name: facts()[name] for name in ("commit", "hardware", "versions")}
-    return {**found, "matmul_gflops": measure.matmul_gflops(), "platform": jax.default_backend(), **origin}
+            works["plain_"] = measure.training(everything, on_device=False)
+    rates = measure.compare(works, flags.FLAGS.seconds)
+    for name in ("", "limit_", "plain_"):
+        clock, core = rates.get(name, (None, None))
+        found |= {f"{name}tasks_per_second": clock, f"{name}tasks_per_core_second": core}
+    origin = {name: facts()[name] for name in ("commit", "hardware", "versions")} | {"load": os.getloadavg()[0]}
+    product = measure.matmul_gflops()
+    found |= {"matmul_gflops": product.per_second, "matmul_gflops_per_core": product.per_core_second}
+    return {**found, "platform": jax.default_backend(), **origin}
 
 
 def show(found: dict[str, Any]) -> dict[str, Any]:
     """Prints a row of the table and returns it."""
-    rate, limit, slow = (found[f"{name}tasks_per_second"] for name in ("", "limit_", "plain_"))
+    rate, limit, slow = (measure.steady(found, name) for name in ("", "limit_", "plain_"))
     plain_text = f"{slow:9.1f}{rate / slow:7.1f}" if slow else f"{'–':>9}{'–':>7}"
     print(
-        f"{found['learner']:<13}{found['problem']:<22}{found['meta_batch']:>5}{rate:10.1f}{limit:10.1f}"
-        f"{100 * rate / limit:8.0f}%{plain_text}{found['compile_seconds']:8.1f}s{found['peak_bytes'] / 1e6:7.0f}",
+        f"{found['learner']:<13}{found['problem']:<22}{found['meta_batch']:>5}{found['tasks_per_second']:10.1f}{rate:10.1f}"
+        f"{limit:10.1f}{100 * rate / limit:8.0f}%{plain_text}{found['compile_seconds']:8.1f}s{found['peak_bytes'] / 1e6:7.0f}",
         flush=True,
     )
     return found
@@ -146,10 +153,10 @@ def growth() -> list[dict[str, Any]]:
     for name, changes in series.items():
         sizes, times = [], []
         for field, value in changes:
-            batch = value if field == "meta_batch" else None
-            rows.append(show({**row(problem, learner, batch, **{field: value}), "varied": field, "value": value}))
+            found = row(problem, learner, **{"meta_batch": None, field: value})
+            rows.append(show({**found, "varied": field, "value": value}))
             sizes.append(value[0] if isinstance(value, list) else value)
-            times.append(1 / rows[-1]["tasks_per_second"])
+            times.append(1 / measure.steady(rows[-1]))
         exponent = np.polyfit(np.log(sizes), np.log(times), 1)[0]
         print(f"time per task grows with {name} to the power {exponent:.2f}" if math.isfinite(exponent) else "")
         for found in rows[-len(changes) :]:

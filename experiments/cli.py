@@ -18,6 +18,7 @@ from experiments import help
 from oplstm_jax.signals import Interrupted
 
 flags.DEFINE_string("compilation_cache", None, "Folder that keeps compiled programs for the next command.")
+flags.DEFINE_integer("cpu_devices", 1, "On a CPU: cores that share the tasks of a meta-batch.", lower_bound=1)
 
 _words: list[str] = []  # arguments that are no flags, until somebody takes them
 
@@ -39,6 +40,8 @@ def run(main: Callable[[], None], words: float = 0) -> None:
     try:
         if flags.FLAGS.compilation_cache:
             jax.config.update("jax_compilation_cache_dir", flags.FLAGS.compilation_cache)
+        if flags.FLAGS.cpu_devices > 1:
+            jax.config.update("jax_num_cpu_devices", flags.FLAGS.cpu_devices)
         main()
     except Interrupted as stop:
         print(f"\n{stop}: saved; the same command goes on from here", file=sys.stderr)

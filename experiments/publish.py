@@ -6,15 +6,14 @@ Of each run go its configuration, metrics, results and scores, and its parameter
 README the table replaces what stands between <!-- RESULTS/table.md --> and <!-- end -->.
 """
 
-import re
 import shutil
 from pathlib import Path
 
 from absl import flags
 
 from experiments import cli
+from experiments.marked import replace_marked
 from experiments.table import FILES
-from oplstm_jax.files import write_text
 from oplstm_jax.workdir import read_result
 
 flags.DEFINE_string("workdir", None, "Folder of the table.")
@@ -34,13 +33,9 @@ def main() -> None:
         _copy(run, target / "runs" / run.relative_to(root), OF_RUN)
     _copy(root, target, FILES)
     readme = Path(flags.FLAGS.readme)
-    text = readme.read_text() if readme.exists() else ""
-    start = f"<!-- {target.as_posix()}/table.md -->"
-    block = re.compile(f"{re.escape(start)}\n.*?<!-- end -->", re.DOTALL)
-    table = (root / "table.md").read_text()
-    if block.search(text):
-        write_text(readme, block.sub(lambda _: f"{start}\n{table}<!-- end -->", text))
-    print(f"{len(runs)} results -> {target}" + ("" if block.search(text) else f"; {readme} has no {start}"))
+    name = f"{target.as_posix()}/table.md"
+    found = replace_marked(readme, name, (root / "table.md").read_text())
+    print(f"{len(runs)} results -> {target}" + ("" if found else f"; {readme} has no <!-- {name} -->"))
 
 
 def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@
     meta_batch, learning_rate, outer_clip
     final_learning_rate    where a cosine takes the learning rate by the end of meta-training (None: it is constant)
     skip_nonfinite         leave out and count meta-gradients that are not finite, instead of ending the run
-    tasks_at_once          tasks of a meta-batch vectorised together (None: all, or one for convolutions on a CPU)
+    tasks_at_once          tasks of a meta-batch vectorised together (None: all, or one where that is faster on a CPU)
     train_tasks, validate_every, log_every, validation_tasks, test_tasks, patience_tasks
     norm                   normalisation mode of the base-learner (`layer` for vit, which has layer norm alone)
     precision              float32, or bfloat16 for the convolutions of conv4
@@ -46,11 +46,16 @@ def build_settings(config: Mapping[str, Any]) -> Settings:
     check_numbers(config)
     settings = Settings(**{name: config[name] for name in Settings._fields})
     at_once, meta_batch = settings.tasks_at_once, settings.meta_batch
-    if at_once is None and config["base"] in CONVOLUTIONAL and jax.default_backend() == "cpu":
+    if at_once is None and jax.default_backend() == "cpu" and _fills_the_cache(config):
         return settings._replace(tasks_at_once=1)
     if at_once is not None and (at_once < 1 or meta_batch % at_once):
         raise ValueError(f"tasks_at_once is {at_once}: expected a divisor of meta_batch, {meta_batch}")
     return settings
+
+
+def _fills_the_cache(config: Mapping[str, Any]) -> bool:
+    """Whether a CPU works faster on one task after another: feature maps, or own weights for pixels, are large."""
+    return config["base"] in CONVOLUTIONAL or (config["learner"] == "maml" and config["data"] != "sine")
 
 
 def build_problem(config: Mapping[str, Any]) -> Problem:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from processes import OPTIMISED
 
-from benchmarks import convolutions, plain, problems
+from benchmarks import convolutions, plain, problems, table
 from oplstm_jax import build
 from oplstm_jax.losses import cross_entropy
 from oplstm_jax.meta import task_outputs
@@ -49,6 +49,14 @@ def test_a_row_holds_all_fields(tmp_path):
     assert (row["learner"], row["problem"], row["meta_batch"]) == ("pi_lstm", "sine_5shot", 2)
     assert all(row[name] > 0 for name in FIELDS if name.endswith("_second") or name.startswith("peak"))
     assert "pi_lstm" in done.stdout
+
+
+def test_the_table_is_that_of_its_rows():
+    folder = ROOT / "results" / "speed"
+    expected = table.table(*(json.loads((folder / f"{name}.json").read_text()) for name in ("before", "after")))
+    assert (folder / "table.md").read_text() == expected
+    document = (ROOT / "benchmarks" / "README.md").read_text()
+    assert document.split("<!-- results/speed/table.md -->\n")[1].split("<!-- end -->")[0] == expected
 
 
 @pytest.mark.parametrize(("flag", "words"), [("--problem=sin", "expected one of sine_5shot"), ("--learner=gpt", "'gpt'")])

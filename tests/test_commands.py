@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from processes import OPTIMISED
 
-from experiments.configs import sine
+from experiments.configs import natural, omniglot, sine
+from oplstm_jax.build import build_settings
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ["experiments.train", "--workdir=WORKDIR"]
@@ -130,6 +131,24 @@ def test_sine_configs_hold_the_fields_everybody_relies_on(learner):
     assert config.eval_passes == 2
     with pytest.raises((KeyError, AttributeError), match="shot"):
         config.shto = 3
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [(sine.get_config("maml"), None), (omniglot.get_config("op_lstm"), None), (omniglot.get_config("maml"), 1),
+     (natural.get_config("protonet"), 1)],
+)  # fmt: skip
+def test_a_cpu_takes_one_task_at_a_time_where_more_do_not_fit_its_cache(config, expected):
+    assert build_settings(config).tasks_at_once == expected
+
+
+def test_passes_and_shots_of_training_follow_those_of_evaluation_only_until_they_are_set():
+    config = natural.get_config("maml")
+    assert (config.passes, config.eval_passes) == (5, 10)
+    config = natural.get_config("warp_maml,shot=1,eval_passes=7")
+    assert (config.shot, config.train_shot, config.passes, config.eval_passes) == (1, 5, 5, 7)
+    config = natural.get_config("op_lstm_head,shot=5,passes=2")
+    assert (config.shot, config.train_shot, config.passes, config.eval_passes) == (5, 5, 2, 2)
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,8 @@ def test_text_after_the_colon(text):
 
 
 OPTIONS = (
-    "sizes inputs gamma inner_lr clip second_order learning_rate optimiser classes full warp_start loss_scale "
-    "adapt_biases"
+    "sizes inputs gamma inner_lr clip recompute second_order learning_rate optimiser classes full warp_start "
+    "loss_scale adapt_biases"
 )
 BASES = st.one_of(
     st.none(),

@@ -43,6 +43,14 @@ def test_first_order_is_the_gradient_at_the_adapted_weights(x64):
     assert np.abs(ours["out"]["kernel"] - second["out"]["kernel"]).max() > 1e-4
 
 
+def test_what_is_recomputed_is_what_was_kept(x64):
+    episode = _double(waves(jax.random.key(0)))
+    kept, again = (maml(NET, mean_squared_error, 3, 0.05, recompute=flag) for flag in (False, True))
+    params = _double(kept.init(jax.random.key(1), episode))
+    ours, same = (jax.value_and_grad(_loss(learner, episode))(params) for learner in (again, kept))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14), ours, same)
+
+
 def test_clip_bounds_every_entry_of_a_step():
     episode = waves(jax.random.key(0))
     learner = maml(NET, mean_squared_error, 2, 0.1, clip=0.25)

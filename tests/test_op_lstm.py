@@ -9,7 +9,14 @@ from learner_table import blobs, waves
 from oplstm_jax.learners import fast_weights
 from oplstm_jax.learners.op_lstm import op_lstm
 from oplstm_jax.learners.op_lstm_head import op_lstm_head
-from oplstm_jax.learners.rules import coordinate_lstm, fixed_rule, full_lstm, step_factor
+from oplstm_jax.learners.rules import (
+    coordinate_lstm,
+    fixed_rule,
+    full_lstm,
+    outer_product,
+    outer_product_square,
+    step_factor,
+)
 from oplstm_jax.losses import cross_entropy, mean_squared_error
 from oplstm_jax.meta import task_outputs
 from oplstm_jax.nets.mlp import MLP
@@ -111,13 +118,23 @@ def test_factors_and_formed_weights_are_the_same_learner(passes, gamma, x64):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), *weights)
 
 
-def test_a_zero_update_stays_zero_and_has_finite_gradients():
-    def total(update):
-        return jnp.sum(step_factor((update,), jnp.array(0.1)) * update)
+@pytest.mark.parametrize("width", [2, 20])
+def test_a_zero_update_stays_zero_and_has_finite_gradients(width):
+    def total(outputs):
+        inputs = jnp.ones((3, width))
+        factor = step_factor(outer_product_square(inputs, outputs), jnp.array(0.1))
+        return jnp.sum(factor * outer_product(inputs, outputs))
 
-    value, grad = jax.value_and_grad(total)(jnp.zeros((3, 2)))
+    value, grad = jax.value_and_grad(total)(jnp.zeros((3, width)))
     assert value == 0
     np.testing.assert_array_equal(grad, 0)
+
+
+@pytest.mark.parametrize("width", [2, 20])  # with 3 examples, pairs of them are compared where layers are wide
+def test_the_square_of_an_outer_product_is_what_it_says(width, x64):
+    inputs, outputs = jax.random.normal(jax.random.key(0), (2, 3, width), jnp.float64)
+    squares = (outer_product_square(inputs, outputs), jnp.sum(jnp.square(outer_product(inputs, outputs))))
+    np.testing.assert_allclose(*squares, rtol=1e-12)
 
 
 def test_constant_predictions_keep_the_forward_pass_and_change_the_gradient():

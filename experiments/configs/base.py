@@ -28,9 +28,9 @@ def base_config() -> ConfigDict:
     config.learner, config.base, config.data, config.norm = "", "mlp", "", "none"
     config.seed, config.num_seeds = 0, 1
     config.way, config.shot, config.query, config.test_query = 5, 1, 15, 15
-    config.train_shot = config.get_ref("shot")
+    config.train_shot = config.get_ref("shot").identity()  # follows `shot` until it is set itself
     config.passes = 1
-    config.eval_passes = config.get_ref("passes")
+    config.eval_passes = config.get_ref("passes").identity()
     config.meta_batch, config.learning_rate = 1, 1e-3
     config.outer_clip, config.tasks_at_once = config_dict.placeholder(float), config_dict.placeholder(int)
     config.final_learning_rate = config_dict.placeholder(float)

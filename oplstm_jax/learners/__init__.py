@@ -73,22 +73,22 @@ def _make_op_lstm_general(base, loss, passes, sizes=(5, 5, 1), **options):
     return op_lstm_general(chain(_needed(base, "op_lstm_general")), passes, *_two_rules(sizes), **options)
 
 
-def _make_maml(base, loss, passes, inner_lr, second_order=True, clip=None):
-    return maml(_needed(base, "maml"), loss, passes, inner_lr, second_order, clip)
+def _make_maml(base, loss, passes, inner_lr, second_order=True, clip=None, recompute=False):
+    return maml(_needed(base, "maml"), loss, passes, inner_lr, second_order, clip, recompute)
 
 
-def _make_sap(base, loss, passes, inner_lr, clip=10.0, transforms=TRANSFORMS):
+def _make_sap(base, loss, passes, inner_lr, clip=10.0, transforms=TRANSFORMS, recompute=False):
     base = _conv4(base, "sap")
     net = SapConv4(base.filters, base.outputs, base.norm, base.blocks, tuple(transforms))
-    return sap(net, loss, passes, inner_lr, clip)
+    return sap(net, loss, passes, inner_lr, clip, recompute)
 
 
-def _make_warp_maml(base, loss, passes, inner_lr, clip=None, warp_start="identity"):
+def _make_warp_maml(base, loss, passes, inner_lr, clip=None, warp_start="identity", recompute=False):
     base = _conv4(base, "warp_maml")
     if warp_start not in WARP_STARTS:
         raise ValueError(f"unknown warp_start {warp_start!r}: expected one of {', '.join(WARP_STARTS)}")
     net = WarpConv4(base.filters, base.outputs, base.norm, base.blocks, warp_start)
-    return warp_maml(net, loss, passes, inner_lr, clip)
+    return warp_maml(net, loss, passes, inner_lr, clip, recompute)
 
 
 def _make_protonet(base, loss, passes, loss_scale=True):

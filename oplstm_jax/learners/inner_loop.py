@@ -21,6 +21,7 @@ class InnerLoop(NamedTuple):
     second_order: False makes the inner gradients constants of the meta-gradient.
     clip: bound on every entry of the inner gradients (second-order gradients pass through it), None for no bound.
     adapted: path of a parameter -> whether it adapts.
+    recompute: keep only the weights between steps for the way back and compute the rest again: less memory, more work.
     """
 
     net: nn.Module
@@ -29,6 +30,7 @@ class InnerLoop(NamedTuple):
     second_order: bool
     clip: float | None
     adapted: Callable[[str], bool]
+    recompute: bool = False
 
 
 def inner_step(loop: InnerLoop, weights: Params, support: Split) -> tuple[Params, Info]:
@@ -50,6 +52,11 @@ def inner_step(loop: InnerLoop, weights: Params, support: Split) -> tuple[Params
     return jax.tree.map(jnp.add, weights, updates), {"loss": value, "outputs": outputs, "updates": updates}
 
 
+def kept_or_recomputed(loop: InnerLoop, one_pass: Callable) -> Callable:
+    """The body of a scan over passes, as `loop.recompute` says."""
+    return jax.checkpoint(one_pass) if loop.recompute else one_pass
+
+
 def gradient_learner(loop: InnerLoop, passes: int, objective: Objective | None = None) -> Learner:
     """The learner that takes T = `passes` steps from the meta-learned weights of the network.
 
@@ -63,7 +70,8 @@ def gradient_learner(loop: InnerLoop, passes: int, objective: Objective | None =
         return loop.net.init(key, episode.support.x)["params"]
 
     def adapt(params: Params, support: Split, *, key=None):
-        weights, info = jax.lax.scan(lambda w, _: inner_step(loop, w, support), params, length=passes)
+        step = kept_or_recomputed(loop, lambda weights, _: inner_step(loop, weights, support))
+        weights, info = jax.lax.scan(step, params, length=passes)
         _, stats = apply_support(loop.net, weights, support.x)
         return {"weights": weights, "stats": stats}, info
 

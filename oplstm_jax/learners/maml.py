@@ -9,13 +9,20 @@ from oplstm_jax.types import Learner, Loss
 
 @checks_arguments
 def maml(
-    net: nn.Module, loss: Loss, passes: int, inner_lr: float, second_order: bool = True, clip: float | None = None
+    net: nn.Module,
+    loss: Loss,
+    passes: int,
+    inner_lr: float,
+    second_order: bool = True,
+    clip: float | None = None,
+    recompute: bool = False,
 ) -> Learner:
     """Makes the learner.
 
     net: maps x [M, ...] to outputs [M, C]; all of its parameters adapt, those of normalisation layers too.
-    passes: T, inner gradient steps. inner_lr, second_order, clip: see `InnerLoop`.
+    passes: T, inner gradient steps. inner_lr, second_order, clip, recompute: see `InnerLoop`.
 
     params, info: see `gradient_learner`.
     """
-    return gradient_learner(InnerLoop(net, loss, inner_lr, second_order, clip, adapted=lambda path: True), passes)
+    loop = InnerLoop(net, loss, inner_lr, second_order, clip, adapted=lambda path: True, recompute=recompute)
+    return gradient_learner(loop, passes)

@@ -7,18 +7,20 @@ from oplstm_jax.types import Learner, Loss
 
 
 @checks_arguments
-def sap(net: SapConv4, loss: Loss, passes: int, inner_lr: float, clip: float | None = 10.0) -> Learner:
+def sap(
+    net: SapConv4, loss: Loss, passes: int, inner_lr: float, clip: float | None = 10.0, recompute: bool = False
+) -> Learner:
     """Makes the learner.
 
     net: its transforms and its last linear layer adapt; its other weights and the strengths, with which transforms are
         mixed with the identity, are meta-learned only.
-    passes: T, inner gradient steps, second order. inner_lr, clip: see `InnerLoop`.
+    passes: T, inner gradient steps, second order. inner_lr, clip, recompute: see `InnerLoop`.
 
     params, info: see `gradient_learner`. Raises ValueError for transforms that do not exist.
     """
     if unknown := sorted(set(net.transforms) - set(TRANSFORMS)):
         raise ValueError(f"unknown transform {unknown[0]!r}: expected some of {', '.join(TRANSFORMS)}")
-    return gradient_learner(InnerLoop(net, loss, inner_lr, second_order=True, clip=clip, adapted=_adapts), passes)
+    return gradient_learner(InnerLoop(net, loss, inner_lr, True, clip, _adapts, recompute), passes)
 
 
 def _adapts(path: str) -> bool:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from oplstm_jax.nets.init import uniform
+from oplstm_jax.nets.products import rows
 from oplstm_jax.types import Array
 
 
@@ -69,55 +70,61 @@ def stack_step(params: StackParams, state: StackState | None, x: Array) -> tuple
 def cell_step(params: CellParams, state: CellState | None, x: Array) -> CellState:
     """One step of one LSTM layer on x [F, ...] (Hochreiter & Schmidhuber 1997 with forget gate; gates i, f, g, o).
 
-    With columns, its derivative is written by hand: only the activated gates are kept for the backward pass, and every
-    product keeps features first, where the transposes autodiff adds cost more than the products. Without, autodiff is
-    faster, because under `vmap` it sums weight gradients over tasks as it forms them.
+    Where columns outnumber the gates, both products and the bias are one product with [x; h; 1]: what counts there is
+    how often the columns are read and how many small operations there are.
     """
-    return _cell_forward(params, state, x)[0] if x.ndim == 1 else _columns_step(params, state, x)
+    bias = params.b_ih + params.b_hh
+    columns = math.prod(x.shape[1:])
+    if x.ndim > 1 and len(bias) < columns:
+        h, recurrent = ((), ()) if state is None else ((state.h,), (params.w_hh,))
+        read = jnp.concatenate((x, *h, jnp.ones_like(x[:1])))
+        gates = rows(jnp.concatenate((params.w_ih, *recurrent, bias[:, None]), 1), read)
+    else:
+        gates = rows(params.w_ih, x) + bias.reshape(-1, *(1,) * (x.ndim - 1))
+        gates = gates if state is None else gates + rows(params.w_hh, state.h)
+    return CellState(*gated_update(gates, None if state is None else state.c))
 
 
 @jax.custom_vjp
-def _columns_step(params: CellParams, state: CellState | None, x: Array) -> CellState:
-    return _cell_forward(params, state, x)[0]
+def gated_update(gates: Array, c: Array | None) -> tuple[Array, Array]:
+    """The element-wise part of a cell: gates before their functions [4H, ...] and c [H, ...] give the new (h, c).
+
+    Its derivative is written by hand so that it keeps the values of the gates only. One tanh serves all four:
+    sigmoid(x) = tanh(x / 2) / 2 + 1 / 2.
+    """
+    return _gated_forward(gates, c)[0]
 
 
-def _cell_forward(params: CellParams, state: CellState | None, x: Array):
-    bias = params.b_ih + params.b_hh
-    gates = _rows(params.w_ih, x) + bias.reshape(-1, *(1,) * (x.ndim - 1))
-    if state is not None:
-        gates += _rows(params.w_hh, state.h)
-    size = params.w_hh.shape[1]
-    i, f, g, o = (jax.lax.slice_in_dim(gates, n * size, (n + 1) * size) for n in range(4))
-    i, f, g, o = _sigmoid(i), _sigmoid(f), jnp.tanh(g), _sigmoid(o)
-    c = i * g if state is None else f * state.c + i * g
-    tanh_c = jnp.tanh(c)
-    return CellState(o * tanh_c, c), (params, state, x, (i, f, g, o), tanh_c)
+def _gated_forward(gates: Array, c: Array | None):
+    half = _per_gate(gates, (0.5, 0.5, 1.0, 0.5))
+    t = jnp.tanh(half * gates)
+    i, f, g, o = _opened(t)
+    new_c = i * g if c is None else f * c + i * g
+    tanh_c = jnp.tanh(new_c)
+    return (o * tanh_c, new_c), (t, c, tanh_c)
 
 
-def _cell_backward(kept, cotangents: CellState):
-    params, state, x, (i, f, g, o), tanh_c = kept
-    d_c = cotangents.c + cotangents.h * o * (1 - tanh_c * tanh_c)
-    d_f = jnp.zeros_like(d_c) if state is None else d_c * state.c * f * (1 - f)
-    d_gates = jnp.concatenate((d_c * g * i * (1 - i), d_f, d_c * i * (1 - g * g), cotangents.h * tanh_c * o * (1 - o)))
-    d_bias = jnp.sum(d_gates, tuple(range(1, x.ndim)))
-    d_hh = jnp.zeros_like(params.w_hh) if state is None else _weight_gradient(d_gates, state.h)
-    d_state = None if state is None else CellState(_rows(params.w_hh.T, d_gates), d_c * f)
-    return CellParams(_weight_gradient(d_gates, x), d_hh, d_bias, d_bias), d_state, _rows(params.w_ih.T, d_gates)
+def _gated_backward(kept, cotangents):
+    t, c, tanh_c = kept
+    i, f, g, o = _opened(t)
+    d_h, d_c = cotangents
+    d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
+    d_f = jnp.zeros_like(d_c) if c is None else d_c * c
+    d_t = jnp.concatenate((d_c * g, d_f, d_c * i, d_h * tanh_c))
+    d_gates = _per_gate(t, (0.25, 0.25, 1.0, 0.25)) * (1 - t * t) * d_t
+    return d_gates, None if c is None else d_c * f
 
 
-_columns_step.defvjp(_cell_forward, _cell_backward)
+gated_update.defvjp(_gated_forward, _gated_backward)
 
 
-def _sigmoid(x: Array) -> Array:
-    return 0.5 * jnp.tanh(0.5 * x) + 0.5
+def _opened(t: Array) -> tuple[Array, Array, Array, Array]:
+    """The gates i, f, g, o [H, ...] from the hyperbolic tangents [4H, ...] of what they are functions of."""
+    size = len(t) // 4
+    i, f, g, o = (jax.lax.slice_in_dim(t, n * size, (n + 1) * size) for n in range(4))
+    return 0.5 * i + 0.5, 0.5 * f + 0.5, g, 0.5 * o + 0.5
 
 
-def _rows(weights: Array, x: Array) -> Array:
-    """weights [G, F] times x [F, ...]: [G, ...]."""
-    return jax.lax.dot_general(weights, x, (((1,), (0,)), ((), ())))
-
-
-def _weight_gradient(gradient: Array, x: Array) -> Array:
-    """Sum over columns of gradient [G, ...] times x [F, ...]: [G, F]."""
-    columns = tuple(range(1, x.ndim))
-    return jax.lax.dot_general(gradient, x, ((columns, columns), ((), ())))
+def _per_gate(gates: Array, values: tuple[float, float, float, float]) -> Array:
+    """One value for the rows of each gate: [4H, 1, ...]."""
+    return jnp.repeat(jnp.array(values, gates.dtype), len(gates) // 4).reshape(-1, *(1,) * (gates.ndim - 1))
