@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from experiments.finding import Finding
-from oplstm_jax import figures
+from oplstm_jax import figures_beyond
 from oplstm_jax.analysis.rule_fit import PASSES, TEACHERS, fit_all
 from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, full_lstm
 from oplstm_jax.params import named_arrays
@@ -43,7 +43,7 @@ def _draw(path: Path, rows: list[tuple]) -> None:
         teacher: [(int(row[0].split("-")[0]), row[2 + place]) for row in chosen]
         for place, teacher in enumerate(TEACHERS)
     }
-    figures.lines(path, {"widths u-1": lines}, "width u", "unexplained share of the rule's variance", log=True)
+    figures_beyond.lines(path, {"widths u-1": lines}, "width u", "unexplained share of the rule's variance", log=True)
 
 
 def _name(sizes: tuple[int, ...]) -> str:

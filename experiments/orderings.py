@@ -17,7 +17,7 @@ from absl import flags
 from experiments import cli
 from experiments.finding import Finding, write_finding
 from experiments.run import facts
-from oplstm_jax import build, figures, zoo
+from oplstm_jax import build, figures_beyond, zoo
 from oplstm_jax.analysis.orderings import Orderings, make_orderings
 from oplstm_jax.analysis.updates import over_list
 from oplstm_jax.evaluate import task_keys
@@ -57,7 +57,7 @@ def main() -> None:
         measured["/".join(Path(folder).parts[-2:])] = _measure(*_trained(folder))
     rows: list[tuple] = [(name, *map(estimate, map(np.asarray, found))) for name, found in measured.items()]
     relative = {name: np.asarray(found.score_spread / found.score) for name, found in measured.items()}
-    figures.spreads(to / "figure.png", relative)
+    figures_beyond.spreads(to / "figure.png", relative)
     about = (
         f"{flags.FLAGS.orders} random orders of each of {flags.FLAGS.tasks} support sets; mean and 95 % interval over "
         "tasks of one trained run each. Scores are mean squared errors on sine, drift and trajectory, else accuracies."

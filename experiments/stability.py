@@ -15,7 +15,7 @@ from absl import flags
 from experiments import cli
 from experiments.finding import Finding, write_finding
 from experiments.run import facts
-from oplstm_jax import build, figures
+from oplstm_jax import build, figures_beyond
 from oplstm_jax.analysis.stability import Course, course, share_left
 from oplstm_jax.report import LABELS
 from oplstm_jax.workdir import read_config, read_metrics
@@ -41,7 +41,7 @@ def main() -> None:
     groups = _groups([Path(word) for word in words])
     rows = [_row(name, courses) for name, courses in groups.items()]
     to.mkdir(parents=True, exist_ok=True)
-    figures.courses(to / "figure.png", {name: list(map(_points, courses)) for name, courses in groups.items()})
+    figures_beyond.courses(to / "figure.png", {name: list(map(_points, courses)) for name, courses in groups.items()})
     about = (
         "Validations are as far apart as the configurations say, so a time is the first of them at which it was true. "
         "Past chance is more than a twentieth of it better; error is the mean squared error or one minus accuracy."

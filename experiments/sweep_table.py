@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.finding import Finding, write_finding
 from experiments.sweeps import Sweep
-from oplstm_jax import build, figures
+from oplstm_jax import build, figures_beyond
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.files import read_arrays
 from oplstm_jax.statistics import Estimate, estimate
@@ -95,7 +95,7 @@ def _draw(path: Path, sweep: Sweep, done: dict[str, list[Path]]) -> None:
         panel = panels.setdefault(f"variants {place // 5 + 1}" if len(done) > 5 else "variants", {})
         panel[name] = [(passes, _over_seeds(runs, passes)) for passes in sweep.passes] or _curve(runs)
     labels = ("passes when tested", f"test {metric}") if sweep.passes else ("training tasks", f"validation {metric}")
-    figures.lines(path, panels, *labels, log=metric == "mse")
+    figures_beyond.lines(path, panels, *labels, log=metric == "mse")
 
 
 def _curve(runs: list[Path]) -> list[tuple[float, Estimate]]:

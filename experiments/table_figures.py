@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.configs import convolutions
-from oplstm_jax import build, figures, report
+from oplstm_jax import build, figures, figures_beyond, report
 from oplstm_jax.data import load, sequences, sine
 from oplstm_jax.data.show import write_sheet
 from oplstm_jax.statistics import Estimate, over_seeds
@@ -71,7 +71,7 @@ def parts(root: Path, cells: list[report.Cell]) -> None:
             panels.setdefault(title, (cell.metric, {}))[1][cell.learner] = [float(run.scores.mean()) for run in runs]
             bounds[title] = {"chance": build.chance(config), **_unordered(config)}
     if panels:
-        figures.by_part(root / "figure.png", panels, bounds)
+        figures_beyond.by_part(root / "figure.png", panels, bounds)
 
 
 def _unordered(config: dict) -> dict[str, float]:
@@ -121,7 +121,7 @@ def _draw_validation(root: Path, cells: list[report.Cell], unit: Callable[[repor
         if curves:
             panels.setdefault((cell.protocol, label), {})[cell.learner] = curves
     if panels:
-        figures.curves(root / "figure.png", panels, "validation accuracy")
+        figures_beyond.curves(root / "figure.png", panels, "validation accuracy")
 
 
 def _curve(folder: Path, support: Split, x):

@@ -6,7 +6,7 @@ from pathlib import Path
 from experiments.configs import omniglot, sine
 from experiments.finding import Finding
 from experiments.zoo_entries import IMAGES, SINE, about, load, maml_step, measured
-from oplstm_jax import figures
+from oplstm_jax import figures_beyond
 from oplstm_jax.analysis.closeness import change, make_closeness, make_resemblance
 from oplstm_jax.analysis.updates import compare
 from oplstm_jax.statistics import Estimate, estimate
@@ -57,7 +57,7 @@ def closeness(to: Path, tasks: int) -> Finding:
             "in all, by layer": list(enumerate(layers, 1)),
         }
         print(rows[-1], file=sys.stderr, flush=True)
-    figures.lines(to / "figure.png", panels, "pass, or layer from the input up", "cosine with gradient descent")
+    figures_beyond.lines(to / "figure.png", panels, "pass, or layer from the input up", "cosine with gradient descent")
     return Finding("Updates of OP-LSTM beside gradient descent and MAML", CLOSENESS, rows, about(tasks, STEPS))
 
 
@@ -74,7 +74,7 @@ def resemblance(to: Path, tasks: int) -> Finding:
             for other, agreement in zip(panels[label].values(), found[:2], strict=True):
                 other.append((entry.config["shot"], agreement))
             print(rows[-1], file=sys.stderr, flush=True)
-    figures.lines(to / "figure.png", panels, "shots", "share of queries given the same class")
+    figures_beyond.lines(to / "figure.png", panels, "shots", "share of queries given the same class")
     return Finding("What OP-LSTM resembles after learning a task", RESEMBLANCE, rows, about(tasks, STEPS))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from experiments.finding import Finding
 from experiments.zoo_entries import IMAGES, SINE, about, load, measured
-from oplstm_jax import build, figures
+from oplstm_jax import build, figures_beyond
 from oplstm_jax.analysis.passes import make_scores_by_pass
 from oplstm_jax.analysis.tangent import make_tangent
 from oplstm_jax.losses import accuracy, mean_squared_error
@@ -31,7 +31,7 @@ def tangent(to: Path, tasks: int) -> Finding:
         for label, alignment in (("before", before), ("after", after)):
             panels[panel].setdefault(label, []).append((entry.config["shot"], alignment))
         print(rows[-1], file=sys.stderr, flush=True)
-    figures.lines(to / "figure.png", panels, "shots", "alignment with the targets")
+    figures_beyond.lines(to / "figure.png", panels, "shots", "alignment with the targets")
     heads = ("entry", "alignment before", "after", "cosine of the two kernels", "norm after / before")
     return Finding("Tangent kernels before and after learning a task", heads, rows, about(tasks, TANGENT))
 
@@ -50,6 +50,6 @@ def passes(to: Path, tasks: int) -> Finding:
         rows.append((name, entry.config["passes"], *shown))
         panels[label][name] = list(enumerate(scores))
         print(rows[-1], file=sys.stderr, flush=True)
-    figures.lines(to / "figure.png", panels, "passes", "on the query set", log=True)
+    figures_beyond.lines(to / "figure.png", panels, "passes", "on the query set", log=True)
     heads = ("entry", "trained with", *(f"after {number}" for number in PASSES))
     return Finding("OP-LSTM by pass, and with more passes than it was trained with", heads, rows, about(tasks, SCORES))

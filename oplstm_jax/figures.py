@@ -1,47 +1,19 @@
-"""Figures of finished runs. Needs matplotlib (extra `plots`), which is imported only here and only when drawing."""
+"""Figures of the paper's tables: runs that are finished, and what they predict."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from oplstm_jax.files import atomic
+from oplstm_jax import drawing
 from oplstm_jax.report import LABELS
 from oplstm_jax.statistics import Estimate
 from oplstm_jax.types import Array, Split
 
-# Distinguishable in print and for the colour-blind: every learner has its own colour, dash and marker.
-STYLES = {
-    "lstm": ("#9a6a00", ":", "v"),
-    "pi_lstm": ("#0072b2", "-.", "s"),
-    "op_lstm": ("#c0392b", "-", "o"),
-    "op_lstm_head": ("#c0392b", "-", "o"),
-    "op_lstm_general": ("#0072b2", "-", "s"),
-    "op_lstm_sequential": ("#d35400", "--", "P"),
-    "maml": ("#00805f", "--", "^"),
-    "protonet": ("#7b3294", (0, (5, 1)), "D"),
-    "sap": ("#d6719b", (0, (3, 1, 1, 1)), "P"),
-    "warp_maml": ("#e69f00", (0, (6, 2)), "<"),
-    "finetune": ("#555555", "-", "*"),
-    "scratch": ("#555555", "--", "+"),
-    "random": ("#555555", ":", "_"),
-    "head_only": ("#0072b2", "-.", "s"),
-    "last_block": ("#9a6a00", "--", "^"),
-    "all_layers": ("#c0392b", "-", "o"),
-}
 SIMILARITIES = {
     "gradient": ("with gradient descent", "#0072b2", "-", "o"),
     "prototype": ("with prototypes", "#c0392b", "--", "s"),
 }
-SERIES = (
-    ("#0072b2", "-", "o"),
-    ("#c0392b", "--", "s"),
-    ("#00805f", "-.", "v"),
-    ("#7b3294", ":", "^"),
-    ("#9a6a00", "-", "D"),
-)
-OTHER = ("#555555", (0, (1, 1)), "x")
 
 
 def learning_curves(
@@ -51,13 +23,13 @@ def learning_curves(
 
     panels: title -> learner -> lines of metrics per seed. scales: title -> (metric, chance).
     """
-    figure, axes = _panels(min(3, len(panels)), rows=-(-len(panels) // 3))
+    figure, axes = drawing.panels(min(3, len(panels)), rows=-(-len(panels) // 3))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     for axis, (title, learners) in zip(axes, panels.items(), strict=False):
         metric, chance = scales[title]
         for learner, seeds in learners.items():
-            colour, dash, marker = STYLES.get(learner, OTHER)
+            colour, dash, marker = drawing.STYLES.get(learner, drawing.OTHER)
             for number, lines in enumerate(seeds):
                 points = [(line["tasks"], line["validation_score"]) for line in lines if "validation_score" in line]
                 if points:
@@ -69,7 +41,7 @@ def learning_curves(
         axis.set(title=title, xlabel="training tasks", ylabel=f"validation {metric}")
         if metric == "mse":
             axis.set_yscale("log")
-    _finish(figure, axes[: len(panels)], path)
+    drawing.finish(figure, axes[: len(panels)], path)
 
 
 def fitted_waves(
@@ -79,15 +51,15 @@ def fitted_waves(
 
     panels: title -> (support, learner -> y).
     """
-    figure, axes = _panels(len(panels))
+    figure, axes = drawing.panels(len(panels))
     for axis, (title, (support, curves)) in zip(axes, panels.items(), strict=True):
         axis.plot(*(np.ravel(t) for t in truth), color="black", lw=2.5, alpha=0.35, label="true curve")
         for learner, y in curves.items():
-            colour, dash, _ = STYLES.get(learner, OTHER)
+            colour, dash, _ = drawing.STYLES.get(learner, drawing.OTHER)
             axis.plot(np.ravel(truth[0]), np.ravel(y), color=colour, ls=dash, lw=1.4, label=LABELS[learner])
         axis.plot(np.ravel(support.x), np.ravel(support.y), "ko", ms=5, label="support", zorder=5)
         axis.set(title=title, xlabel="x", ylabel="y")
-    _finish(figure, axes, path)
+    drawing.finish(figure, axes, path)
 
 
 def by_shots(
@@ -97,16 +69,16 @@ def by_shots(
     metric: str,
 ) -> None:
     """Test score against shots, by learner: ours (shots, estimate over seeds), the published (shots, mean) hollow."""
-    figure, axes = _panels(1, size=(6, 4.2))
+    figure, axes = drawing.panels(1, size=(6, 4.2))
     scale = 100 if metric == "accuracy" else 1
     for learner, points in ours.items():
-        colour, dash, marker = STYLES.get(learner, OTHER)
+        colour, dash, marker = drawing.STYLES.get(learner, drawing.OTHER)
         shots, means = [shot for shot, _ in points], [scale * found.mean for _, found in points]
         spread = [scale * found.interval if np.isfinite(found.interval) else 0 for _, found in points]
         style = {"color": colour, "marker": marker, "ms": 5}
         axes[0].errorbar(shots, means, spread, ls=dash, lw=1.4, capsize=3, label=LABELS[learner], **style)
     for learner, published in theirs.items():
-        colour, dash, marker = STYLES.get(learner, OTHER)
+        colour, dash, marker = drawing.STYLES.get(learner, drawing.OTHER)
         hollow = {"color": colour, "marker": marker, "ms": 7, "mfc": "none", "ls": "none"}
         shots, means = [shot for shot, _ in published], [scale * mean for _, mean in published]
         axes[0].plot(shots, means, label="published (hollow)", **hollow)
@@ -117,67 +89,7 @@ def by_shots(
     )
     if metric == "mse":
         axes[0].set_yscale("log")
-    _finish(figure, axes, path)
-
-
-def by_part(
-    path: Path, panels: Mapping[str, tuple[str, Mapping[str, Sequence[float]]]], bounds: Mapping[str, dict[str, float]]
-) -> None:
-    """Test scores, a panel for each part of a table: a dot a seed, and a bar at their mean.
-
-    panels: title -> (metric, learner -> score of each seed). bounds: title -> words -> score to draw a line at.
-    """
-    columns = min(3, len(panels))
-    figure, axes = _panels(columns, rows=-(-len(panels) // 3), size=(max(4.2, 10 / columns), 3.4))
-    for axis in axes[len(panels) :]:
-        axis.set_axis_off()
-    for axis, (title, (metric, learners)) in zip(axes, panels.items(), strict=False):
-        scale = 100 if metric == "accuracy" else 1
-        for place, (learner, scores) in enumerate(learners.items()):
-            colour, _, marker = STYLES.get(learner, OTHER)
-            values = [scale * score for score in scores]
-            dots = {"color": colour, "marker": marker, "ls": "none", "ms": 5, "mfc": "none", "label": LABELS[learner]}
-            axis.plot([place] * len(values), values, **dots)
-            axis.plot([place - 0.3, place + 0.3], [np.mean(values)] * 2, color=colour, lw=2)
-        for (words, score), dash in zip(bounds.get(title, {}).items(), (":", "--"), strict=False):
-            axis.axhline(scale * score, color="grey", lw=0.9, ls=dash, label=words)
-        axis.set(title=title, xticks=[], ylabel=f"test {'accuracy in %' if metric == 'accuracy' else metric}")
-        if metric == "mse":
-            axis.set_yscale("log")
-    _finish(figure, axes[: len(panels)], path)
-
-
-def spreads(path: Path, values: Mapping[str, np.ndarray]) -> None:
-    """Standard deviation over orders of a task's score, relative to its mean: a box for the tasks of each learner."""
-    figure, axes = _panels(1, size=(6.4, 0.42 * len(values) + 1.2))
-    floor = 1e-8  # what rounding leaves of no spread at all
-    boxes = [np.maximum(tasks, floor) for tasks in values.values()]
-    axes[0].boxplot(boxes, orientation="horizontal", whis=(5, 95), sym="")
-    axes[0].set(xscale="log", xlabel="standard deviation over orders / mean, of a task's score")
-    axes[0].set_yticks(range(1, len(values) + 1), list(values))
-    axes[0].invert_yaxis()
-    _finish(figure, axes, path)
-
-
-def courses(path: Path, values: Mapping[str, Sequence[tuple[int | None, int | None, int]]]) -> None:
-    """A line for every run from where it left chance to where it was near its best, a cross where it never left.
-
-    values: name -> training tasks at (left chance, near its best, end) of each run.
-    """
-    figure, axes = _panels(1, size=(7, 0.4 * len(values) + 1.4))
-    for place, runs in enumerate(values.values()):
-        for number, (left, near, last) in enumerate(runs):
-            height = place + 0.6 * ((number + 0.5) / len(runs) - 0.5)
-            if left is None or near is None:
-                axes[0].plot(last, height, "x", color="#c0392b", ms=5, label="still at chance")
-            else:
-                axes[0].plot([left, near], [height] * 2, "-", color="#0072b2", lw=1)
-                axes[0].plot(left, height, "o", color="#0072b2", ms=3, label="left chance")
-                axes[0].plot(near, height, "s", color="#00805f", ms=4, mfc="none", label="error twice its least")
-    axes[0].set(xscale="log", xlabel="training tasks")
-    axes[0].set_yticks(range(len(values)), list(values), fontsize=7)
-    axes[0].set_ylim(len(values) - 0.5, -0.5)
-    _finish(figure, axes, path)
+    drawing.finish(figure, axes, path)
 
 
 def update_similarity(path: Path, panels: Mapping[str, Sequence[list[dict]]]) -> None:
@@ -185,7 +97,7 @@ def update_similarity(path: Path, panels: Mapping[str, Sequence[list[dict]]]) ->
 
     panels: title -> per seed the lines of metrics that hold the fields of `oplstm_jax.analysis.updates.Similarity`.
     """
-    figure, axes = _panels(len(panels), rows=2, size=(5, 3.2))
+    figure, axes = drawing.panels(len(panels), rows=2, size=(5, 3.2))
     for column, (title, seeds) in enumerate(panels.items()):
         for axis, kind in ((axes[column], "cosine"), (axes[len(panels) + column], "ratio")):
             for other, (label, colour, dash, marker) in SIMILARITIES.items():
@@ -196,83 +108,16 @@ def update_similarity(path: Path, panels: Mapping[str, Sequence[list[dict]]]) ->
             axis.set(title=title, xlabel="training tasks", ylabel="cosine" if kind == "cosine" else "ratio of norms")
             if kind == "ratio":
                 axis.set_yscale("log")
-    _finish(figure, axes, path)
-
-
-def curves(path: Path, panels: Mapping[tuple[str, str], Mapping[str, Sequence[list]]], ylabel: str) -> None:
-    """A panel for each (title, label of x): learner -> per seed a list of points (x, y)."""
-    figure, axes = _panels(columns := min(3, len(panels)), rows=-(-len(panels) // columns), size=(4.4, 3.2))
-    for axis in axes[len(panels) :]:
-        axis.set_axis_off()
-    for axis, ((title, xlabel), learners) in zip(axes, panels.items(), strict=False):
-        for learner, seeds in learners.items():
-            colour, dash, marker = STYLES.get(learner, OTHER)
-            for number, points in enumerate(seeds):
-                style = {"color": colour, "ls": dash, "lw": 1.2, "marker": marker, "ms": 3}
-                axis.plot(*zip(*points, strict=True), label=LABELS[learner] if number == 0 else None, **style)
-        axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    _finish(figure, axes[: len(panels)], path)
-
-
-def lines(
-    path: Path,
-    panels: Mapping[str, Mapping[str, Sequence[tuple[float, Estimate]]]],
-    xlabel: str,
-    ylabel: str,
-    log: bool = False,
-) -> None:
-    """Means with their intervals against numbers, a line per label; panels: title -> label -> (x, estimate) in order.
-
-    log: of the y axis; the x axis has a tick at every number.
-    """
-    figure, axes = _panels(len(panels), size=(7.5, 4.2) if len(panels) == 1 else (5, 3.8))
-    for axis, (title, labels) in zip(axes, panels.items(), strict=True):
-        for (label, points), (colour, dash, marker) in zip(labels.items(), itertools.cycle(SERIES), strict=False):
-            x, found = zip(*points, strict=True)
-            spread = [e.interval if np.isfinite(e.interval) else 0 for e in found]
-            style = {"color": colour, "ls": dash, "marker": marker, "ms": 4, "capsize": 2, "lw": 1.2}
-            axis.errorbar(x, [e.mean for e in found], spread, label=label, **style)
-        axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xticks=sorted({p[0] for v in labels.values() for p in v}))
-        axis.set_yscale("log" if log else "linear")
-    _finish(figure, axes, path)
+    drawing.finish(figure, axes, path)
 
 
 def predictions(path: Path, images: np.ndarray, captions: Sequence[str]) -> None:
     """Query images [Q, H, W, channels] in [0, 1], each with its caption (class and confidence) below."""
     columns = min(8, len(images))
-    figure, axes = _panels(columns, rows=-(-len(images) // columns), size=(1.4, 1.8))
+    figure, axes = drawing.panels(columns, rows=-(-len(images) // columns), size=(1.4, 1.8))
     for axis in axes:
         axis.set_axis_off()
     for axis, image, caption in zip(axes, images, captions, strict=False):
         axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1)
         axis.set_title(caption, fontsize=8, y=-0.35)
-    _write(figure, path)
-
-
-def _panels(columns: int, rows: int = 1, size: tuple[float, float] = (5, 3.8)):
-    try:
-        import matplotlib
-    except ImportError:
-        raise ValueError("figures need matplotlib (the extra `plots`): pip install matplotlib") from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    shape = (size[0] * columns, size[1] * rows)
-    figure, axes = pyplot.subplots(rows, columns, figsize=shape, squeeze=False, layout="constrained")
-    return figure, list(axes.flat)
-
-
-def _finish(figure, axes, path: Path) -> None:
-    handles = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
-    for axis in axes:
-        axis.grid(alpha=0.3)
-    _write(figure, path)
-
-
-def _write(figure, path: Path) -> None:
-    from matplotlib import pyplot
-
-    with atomic(path) as file:
-        figure.savefig(file, dpi=130, format="png")
-    pyplot.close(figure)
+    drawing.write(figure, path)

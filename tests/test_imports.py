@@ -44,7 +44,9 @@ LAYERS = {
     "fields": 0,
     "bases": 5,
     "build": 7,
+    "drawing": 6,
     "figures": 7,
+    "figures_beyond": 7,
     "trained": 8,
     "zoo": 9,
 }
