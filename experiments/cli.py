@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
@@ -20,6 +21,7 @@ from oplstm_jax.signals import Interrupted
 flags.DEFINE_string("compilation_cache", None, "Folder that keeps compiled programs for the next command.")
 flags.DEFINE_integer("cpu_devices", 1, "On a CPU: cores that share the tasks of a meta-batch.", lower_bound=1)
 
+AGAIN = 0.05  # seconds until a signal that was lost is sent again
 _words: list[str] = []  # arguments that are no flags, until somebody takes them
 
 
@@ -128,8 +130,15 @@ def _stop(number: int, frame) -> None:
 
 
 def _report(unraisable) -> None:
-    """Prints an error that had nowhere to go, but for what TensorStore's threads say after a write that failed."""
-    if str(unraisable.exc_value) != "Event loop is closed":
+    """Prints an error that had nowhere to go, but for what TensorStore's threads say after a write that failed.
+
+    A signal that came while garbage was collected, where nothing can be raised, is sent again a moment later.
+    """
+    if isinstance(stop := unraisable.exc_value, KeyboardInterrupt):
+        again = threading.Timer(AGAIN, os.kill, (os.getpid(), stop.args[0] if stop.args else signal.SIGINT))
+        again.daemon = True
+        again.start()
+    elif str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
 
 

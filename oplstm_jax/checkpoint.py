@@ -159,11 +159,11 @@ class _Unreadable(Exception):
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps tasks that a failing restore leaves behind from printing what is reported in one line."""
+    """Keeps tasks that a failing restore leaves behind from printing what is reported in one line; signals pass."""
     logger, hook = logging.getLogger("asyncio"), sys.unraisablehook
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
-    sys.unraisablehook = lambda unraisable: None
+    sys.unraisablehook = lambda lost: hook(lost) if isinstance(lost.exc_value, KeyboardInterrupt) else None
     try:
         yield
         gc.collect()

@@ -198,3 +198,24 @@ def test_tables_of_images_show_both_protocols_and_floors(tmp_path):
     assert {(r["learner"], r["test_query"]) for r in rows} == expected
     scores = {(r["learner"], r["test_query"]): r["over_tasks"]["mean"] for r in rows}
     assert scores["random", 15] < 0.25 < scores["finetune", 15]
+
+
+def test_a_signal_that_comes_while_garbage_is_collected_is_not_lost(tmp_path):
+    """Python drops what is raised in such a callback."""
+    code = (
+        "import gc, os, signal, sys, time\n"
+        "from experiments import cli\n"
+        "def main():\n"
+        "    sent = []\n"
+        "    def callback(phase, info):\n"
+        "        if not sent:\n"
+        "            sent.append(os.kill(os.getpid(), signal.SIGTERM))\n"
+        "            time.sleep(0.01)\n"
+        "    gc.callbacks.append(callback)\n"
+        "    gc.collect()\n"
+        "    time.sleep(10)\n"
+        "cli.run(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 143 and "Traceback" not in done.stderr
+    assert "interrupted by SIGTERM" in done.stderr

@@ -143,7 +143,7 @@ def test_signals_at_random_moments(commands, whole, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("limit", [300, 700, 1_500, 6_000, 8_000, 12_000])
+@pytest.mark.parametrize("limit", [300, 700, 1_500, 6_000, 8_000, 11_900])
 def test_disks_full_at_every_file(commands, whole, tmp_path, limit):
     refused(commands, tmp_path, limit)
     again = commands(*TRAIN, f"--workdir={tmp_path}")
