@@ -66,7 +66,10 @@ def test_bad_names(flag, words):
     assert done.stderr.count("\n") == 1 and words in done.stderr
 
 
-@pytest.mark.parametrize(("problem", "learner"), [("omniglot_mlp_1shot", "op_lstm"), ("omniglot_conv4_1shot", "protonet")])
+@pytest.mark.parametrize(("problem", "learner"), [
+    ("omniglot_mlp_1shot", "op_lstm"),
+    pytest.param("omniglot_conv4_1shot", "protonet", marks=pytest.mark.slow),
+])
 def test_the_plain_version_computes_the_same(problem, learner):
     config = {**problems.workloads()[problem].config(learner), "filters": 4, "query": 2, "hidden": [9, 8]}
     sample_key, init_key = jax.random.split(jax.random.key(0))

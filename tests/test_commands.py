@@ -178,6 +178,7 @@ def test_a_run_on_images_is_tested_on_other_images_and_ways(tmp_path, shared):
     assert done.returncode == 2 and "trained on [28, 28, 1]" in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_learners_of_a_fixed_number_of_classes_say_so(tmp_path):
     config = "--config=experiments/configs/glyphs.py:op_lstm_head,filters=2,meta_batch=2"
     assert command(*TRAIN, config, *TINY, workdir=tmp_path, env=OPTIMISED).returncode == 0

@@ -132,7 +132,7 @@ def test_order_of_the_support_set(row):
 
 
 def test_loss_falls(row):
-    """100 meta-steps on four fixed tasks bring their loss down by 15 % or more.
+    """150 meta-steps on four fixed tasks bring their loss down by 15 % or more.
 
     What has nothing to meta-learn goes through them unchanged.
     """
@@ -149,7 +149,7 @@ def test_loss_falls(row):
         return optax.apply_updates(params, updates), opt_state
 
     before, grads = loss_and_gradient(params)
-    for _ in range(100):
+    for _ in range(150):
         params, opt_state = move(params, opt_state, grads)
         after, grads = loss_and_gradient(params)
     assert after < 0.85 * before if row.has_params else after == before

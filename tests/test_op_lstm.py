@@ -101,8 +101,10 @@ def test_gamma_is_the_norm_of_each_update():
     np.testing.assert_allclose(norms, 0.125, rtol=1e-5)
 
 
-@pytest.mark.parametrize("passes", [1, 3])
-@pytest.mark.parametrize("gamma", [None, 0.1])
+@pytest.mark.parametrize(
+    ("passes", "gamma"),
+    [(1, None), (3, 0.1), *(pytest.param(*rest, marks=pytest.mark.slow) for rest in ((1, 0.1), (3, None)))],
+)
 def test_factors_and_formed_weights_are_the_same_learner(passes, gamma, x64):
     episode = blobs(jax.random.key(0))
     makers = [op_lstm(NET, passes, gamma=gamma, adapt_biases=True, low_rank=flag) for flag in (True, False)]

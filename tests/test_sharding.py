@@ -27,6 +27,7 @@ def test_on_four_devices():
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_seeds_trained_together_are_the_runs_they_would_be_alone(tmp_path):
     config = small_config(num_seeds=2, seed=5)
     together = run_seeds(config, tmp_path / "together")

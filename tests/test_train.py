@@ -77,7 +77,7 @@ def _without_times(lines):
     return [{key: value for key, value in line.items() if key != "tasks_per_second"} for line in lines]
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_stop_and_resume_equals_uninterrupted_bit_for_bit(finished, tmp_path, monkeypatch, signal_number):
     whole, result = finished
     log = Workdir.log
