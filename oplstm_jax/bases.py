@@ -5,7 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from oplstm_jax.data.families import FAMILIES
+from oplstm_jax.data.families import family_of
 from oplstm_jax.fields import is_width
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
@@ -42,7 +42,8 @@ def build_base(config: Mapping[str, Any]) -> nn.Module | None:
 
 def outputs(config: Mapping[str, Any]) -> int:
     """How many outputs a base-learner has, C."""
-    return (config["data"] in FAMILIES and FAMILIES[config["data"]].outputs) or config["way"]
+    family = family_of(config["data"])
+    return (family and family.outputs) or config["way"]
 
 
 def _transformer(sizes: Any, outputs: int, norm: str) -> VisionTransformer:

@@ -31,7 +31,7 @@ import jax
 from oplstm_jax import learners, params
 from oplstm_jax.bases import CONVOLUTIONAL, build_base
 from oplstm_jax.data import Augment, ImageSet, Pool, load, make_sampler, split_classes
-from oplstm_jax.data.families import FAMILIES
+from oplstm_jax.data.families import FAMILIES, family_of
 from oplstm_jax.fields import check_numbers, is_number
 from oplstm_jax.learners.frozen_features import frozen_features
 from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
@@ -60,6 +60,7 @@ def _fills_the_cache(config: Mapping[str, Any]) -> bool:
 
 def build_problem(config: Mapping[str, Any]) -> Problem:
     """Learners, losses and samplers. Raises ValueError for unknown names and impossible combinations."""
+    check_numbers(config)
     check_mode(config["norm"])
     regression = is_regression(config)
     return Problem(
@@ -75,12 +76,14 @@ def build_problem(config: Mapping[str, Any]) -> Problem:
 
 def is_regression(config: Mapping[str, Any]) -> bool:
     """Whether targets are real values, scored by their mean squared error."""
-    return config["data"] in FAMILIES and FAMILIES[config["data"]].outputs is not None
+    family = family_of(config["data"])
+    return family is not None and family.outputs is not None
 
 
 def chance(config: Mapping[str, Any]) -> float:
     """The score of knowing nothing."""
-    return (config["data"] in FAMILIES and FAMILIES[config["data"]].chance) or 1 / config["way"]
+    family = family_of(config["data"])
+    return (family and family.chance) or 1 / config["way"]
 
 
 def build_learner(config: Mapping[str, Any], passes: int) -> Learner:
@@ -116,7 +119,7 @@ def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
     """key -> Episode of the training, validation or test tasks. Raises ValueError for impossible tasks or no data."""
     shot = config["train_shot"] if split == "train" else config["shot"]
     query = config["test_query"] if split == "test" else config["query"]
-    family = FAMILIES.get(config["data"])
+    family = family_of(config["data"])
     if config["position"] and not (family and family.is_sequence):
         raise ValueError(f"position is True, but the examples of {config['data']} have no place in time")
     if family:
@@ -137,7 +140,7 @@ def list_of_test_tasks(config: Mapping[str, Any]) -> str:
     """Digest of the list of test tasks: equal for all learners, seeds and machines tested on the same tasks."""
     data, sizes = config["data"], {name: config[name] for name in ("way", "shot", "test_query")}
     sizes |= {"position": True} if config["position"] else {}
-    source = data if data in FAMILIES else _images(data, config["image_size"]).digest
+    source = data if family_of(data) else _images(data, config["image_size"]).digest
     return task_list_digest("test", config["test_tasks"], source, sizes)
 
 

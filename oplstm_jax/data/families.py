@@ -30,3 +30,8 @@ FAMILIES = {
     "drift": Family(lambda key, way, *sizes: sequences.sample_drift(key, *sizes), 1, sequences.DRIFT_CHANCE),
     "latest": Family(sequences.sample_latest, None, None),
 }
+
+
+def family_of(data: object) -> Family | None:
+    """The family called `data`, None for anything else."""
+    return FAMILIES.get(data) if isinstance(data, str) else None
