@@ -40,13 +40,13 @@ class Work(NamedTuple):
 def training(config: dict[str, Any], on_device: bool = True) -> Work:
     """Meta-training in tasks, sampling and optimiser included, compiled and ready to be run.
 
-    on_device: steps follow one another in a loop on the device, as the library trains; else the host calls each step.
+    on_device: steps follow one another in a loop on all devices, as the library trains; else the host calls each step, on one.
     """
     settings, problem = build.build_settings(config), build.build_problem(config)
     sample, optimiser = problem.sampler("train"), make_optimiser(settings)
     init_key, shape_key, run_key = jax.random.split(jax.random.key(0), 3)
     state = jax.jit(lambda k, e: init_state(problem.learner, optimiser, k, e))(init_key, sample(shape_key))
-    mesh = task_mesh(settings.meta_batch)
+    mesh = task_mesh(settings.meta_batch) if on_device else None
     step = make_step(
         problem.learner, problem.loss, problem.score, optimiser, settings.meta_batch, settings.tasks_at_once, axis_of(mesh)
     )
