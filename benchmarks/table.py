@@ -1,11 +1,12 @@
-"""The table of results/speed: what was reached, beside the commit before, the limit and the original implementation.
+"""The tables of results/speed: rates beside the limit and the original implementation, and what changes did to them.
 
-    python -m benchmarks.table [--results=results/speed]      prints it, and writes it there and to README.md
+    python -m benchmarks.table [--results=results/speed]      prints them, and writes them there and to README.md
 
-`before.json` and `after.json` there are rows of `benchmarks.throughput` (a list, as --json writes it).
+`quiet.json`, `before.json` and `after.json` there are rows of `benchmarks.throughput` (lists, as --json writes them).
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,10 @@ from experiments import cli
 from experiments.marked import replace_marked
 from oplstm_jax.files import write_text
 
-flags.DEFINE_string("results", "results/speed", "Folder of before.json and after.json; table.md is written there.")
+flags.DEFINE_string("results", "results/speed", "Folder of quiet.json, before.json and after.json; table.md is written there.")
+
+
+Row = dict[str, Any]
 
 
 class Original(NamedTuple):
@@ -40,49 +44,74 @@ ORIGINALS = {
     ("images84_1shot", "op_lstm_head", True): Original(1.3, 1),
 }
 AUTHORS_BATCH = {("sine_5shot", "op_lstm"): 1}  # where more than one is measured
-HEAD = ("learner", "problem", "meta-batch", "before", "now", "ratio", "plain", "limit", "of limit", "original", "ratio", "aim")
+TWO_DEVICES = "2 x cpu"  # how the hardware of --cpu_devices=2 begins
+BY_THE_CLOCK = (
+    *("learner", "problem", "meta-batch", "tasks/s", "two devices", "limit", "of limit", "plain", "x plain"),
+    *("original", "x original", "aim"),
+)
+CHANGED = ("learner", "problem", "meta-batch", "before", "after", "ratio")
+WORDS = 2  # columns of words, aligned to the left
 
 
 def main() -> None:
     folder = Path(flags.FLAGS.results)
-    text = table(*(json.loads((folder / f"{name}.json").read_text()) for name in ("before", "after")))
+    text = tables(*(json.loads((folder / f"{name}.json").read_text()) for name in ("quiet", "before", "after")))
     print(text, end="")
     write_text(folder / "table.md", text)
     replace_marked(Path("benchmarks/README.md"), f"{folder.as_posix()}/table.md", text)
 
 
-def table(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> str:
-    """Markdown: a line for every row of `after`, with the row of `before` for the same work where there is one."""
+def tables(quiet: list[Row], before: list[Row], after: list[Row]) -> str:
+    """Markdown of two tables: rates by the clock of a quiet machine, and what changes of the library did to them."""
+    two = {_work(row): row for row in quiet if row["hardware"].startswith(TWO_DEVICES)}
+    one = {_work(row): row for row in quiet if not row["hardware"].startswith(TWO_DEVICES)}
     earlier = {_work(row): row for row in before}
-    lines = [HEAD, ("---",) * 3 + ("---:",) * (len(HEAD) - 3), *(_cells(row, earlier.get(_work(row))) for row in after)]
-    text = "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
-    loads = [row["load"] for row in (*before, *after)]
-    ends = [f"{word} {', '.join(sorted({row['commit'] for row in rows}))}" for word, rows in (("before", before), ("now", after))]
-    hardware, versions = (", ".join(sorted({row[name] for row in after})) for name in ("hardware", "versions"))
-    rates = sorted(row["matmul_gflops_per_core"] for row in after)
-    return text + (
-        f"\nTasks per second of processor time, so on one core; the original's per second on two quiet cores.  \n"
-        f"{hardware}; {versions}; commits: {'; '.join(ends)}.  \n"
-        f"Load {min(loads):.0f} to {max(loads):.0f} from other work on the same cores; a 2048 x 2048 product ran at "
-        f"{rates[0]:.0f} to {rates[-1]:.0f} GFLOPS.\n"
+    clock = [_by_the_clock(one.get(work), two.get(work)) for work in dict.fromkeys((*one, *two))]
+    changes = [_changed(earlier[_work(row)], row) for row in after if _work(row) in earlier]
+    return (
+        f"{_lines(BY_THE_CLOCK, clock)}\nTasks per second of the clock. {_conditions(quiet, '')}\n"
+        f"{_lines(CHANGED, changes)}\nTasks per second of processor time. {_conditions((*before, *after), '_per_core')}"
     )
 
 
-def _work(row: dict[str, Any]) -> tuple[str, str, int]:
+def _lines(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    aligned = ("---",) * WORDS + ("---:",) * (len(head) - WORDS)
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in (head, aligned, *rows))
+
+
+def _conditions(rows: Sequence[Row], kind: str) -> str:
+    hardware, versions, commits = (", ".join(sorted({row[name] for row in rows})) for name in ("hardware", "versions", "commit"))
+    loads, rates = (sorted(row[name] for row in rows) for name in ("load", f"matmul_gflops{kind}"))
+    return (
+        f"{hardware}; {versions}; commits {commits}.  \n"
+        f"Load {loads[0]:.0f} to {loads[-1]:.0f}; a 2048 x 2048 product ran at {rates[0]:.0f} to {rates[-1]:.0f} GFLOPS.\n"
+    )
+
+
+def _work(row: Row) -> tuple[str, str, int]:
     return row["problem"], row["learner"], row["meta_batch"]
 
 
-def _cells(row: dict[str, Any], earlier: dict[str, Any] | None) -> tuple[str, ...]:
+def _by_the_clock(one: Row | None, two: Row | None) -> tuple[str, ...]:
+    """The line of one piece of work, on one device and on two; ratios are those of the faster."""
+    alone, both = (row and row["tasks_per_second"] for row in (one, two))
+    row = one or two
+    assert row is not None
     problem, learner, batch = _work(row)
+    best, limit, slow = max(alone or 0, both or 0), row["limit_tasks_per_second"], row["plain_tasks_per_second"]
     original = ORIGINALS.get((problem, learner, batch == AUTHORS_BATCH.get((problem, learner), batch)))
-    rate, old = steady(row), steady(earlier) if earlier else None
-    limit, slow = steady(row, "limit_"), steady(row, "plain_")
     return (
-        *(learner, problem, str(batch), _number(old), _number(rate), _number(old and rate / old), _number(slow)),
-        *(_number(limit), f"{100 * rate / limit:.0f} %"),
-        *((_number(original.tasks_per_second), _number(rate / original.tasks_per_second)) if original else ("–", "–")),
+        *(learner, problem, str(batch), _number(alone), _number(both), _number(limit), f"{100 * best / limit:.0f} %"),
+        *(_number(slow), _number(slow and best / slow)),
+        *((_number(original.tasks_per_second), _number(best / original.tasks_per_second)) if original else ("–", "–")),
         f"{original.aim:g}" if original else "–",
     )
+
+
+def _changed(earlier: Row, row: Row) -> tuple[str, ...]:
+    problem, learner, batch = _work(row)
+    old, new = steady(earlier), steady(row)
+    return learner, problem, str(batch), _number(old), _number(new), _number(new / old)
 
 
 def _number(value: float | None) -> str:

@@ -40,20 +40,35 @@ def test_all_ways_to_convolve_are_one(way):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-2), result(convolutions.WAYS[way]), expected)
 
 
-def test_a_row_holds_all_fields(tmp_path):
-    file = tmp_path / "rows.json"
-    done = _run("--problem=sine_5shot", "--learner=pi_lstm", "--meta_batch=2", "--seconds=0.3", f"--json={file}")
-    assert done.returncode == 0, done.stderr
-    (row,) = json.loads(file.read_text())
+def test_a_row_holds_all_fields_also_where_devices_share_the_tasks(tmp_path):
+    words = ("--problem=sine_5shot", "--learner=pi_lstm", "--meta_batch=2", "--seconds=0.3", "--cpu_devices=2")
+    (row,), printed = _rows(tmp_path, *words)
     assert set(FIELDS) <= set(row)
     assert (row["learner"], row["problem"], row["meta_batch"]) == ("pi_lstm", "sine_5shot", 2)
     assert all(row[name] > 0 for name in FIELDS if name.endswith("_second") or name.startswith("peak"))
-    assert "pi_lstm" in done.stdout
+    assert row["hardware"].startswith(table.TWO_DEVICES)
+    assert "pi_lstm" in printed
+
+
+@pytest.mark.slow
+def test_growth_fits_an_exponent_to_every_size(tmp_path):
+    rows, printed = _rows(tmp_path, "--problem=sine_5shot", "--learner=lstm", "--seconds=0.3", "--growth")
+    exponents = {row["varied"]: row["exponent"] for row in rows}
+    assert set(exponents) == {"meta_batch", "train_shot", "passes"}
+    assert printed.count("to the power") == len(exponents)
+    assert exponents["meta_batch"] < 0.3 < exponents["passes"] < 1.3  # passes follow one another, tasks need not
+
+
+def _rows(folder, *words):
+    file = folder / "rows.json"
+    done = _run(*words, f"--json={file}")
+    assert done.returncode == 0, done.stderr
+    return json.loads(file.read_text()), done.stdout
 
 
 def test_the_table_is_that_of_its_rows():
     folder = ROOT / "results" / "speed"
-    expected = table.table(*(json.loads((folder / f"{name}.json").read_text()) for name in ("before", "after")))
+    expected = table.tables(*(json.loads((folder / f"{name}.json").read_text()) for name in ("quiet", "before", "after")))
     assert (folder / "table.md").read_text() == expected
     document = (ROOT / "benchmarks" / "README.md").read_text()
     assert document.split("<!-- results/speed/table.md -->\n")[1].split("<!-- end -->")[0] == expected
