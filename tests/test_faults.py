@@ -6,9 +6,12 @@ import random
 import re
 import shutil
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
-from faults import OF_ITS_OWN, outcome
+from faults import OF_ITS_OWN, ROOT, outcome
 
 from oplstm_jax.workdir import read_metrics
 
@@ -83,6 +86,23 @@ def test_a_run_to_which_everything_happens_ends_the_same(commands, whole, tmp_pa
     ended = commands(*TRAIN, f"--workdir={tmp_path}", kill_at=1, delay=0.6, signal=signal.SIGTERM)  # as it traces
     assert ended.code == 143 and "interrupted by SIGTERM: " in ended.output, ended.output
     assert trial(commands, TRAIN, whole, tmp_path, seed=0, lives=2) > 0
+
+
+def test_a_second_process_on_a_workdir_is_refused_and_the_first_is_not_disturbed(commands, whole, tmp_path):
+    words = [sys.executable, "-m", *TRAIN, f"--workdir={tmp_path}"]
+    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as first:
+        while not (tmp_path / "config.json").exists():
+            assert first.poll() is None
+            time.sleep(0.01)
+        first.send_signal(signal.SIGSTOP)  # long before it has compiled and ends
+        try:
+            second = commands(*TRAIN, f"--workdir={tmp_path}")
+            assert (second.code, second.output) == (2, f"error: workdir {tmp_path}: in use by another process\n")
+            assert not (tmp_path / "metrics.jsonl").exists()
+        finally:
+            first.send_signal(signal.SIGCONT)
+    assert first.returncode == 0
+    assert outcome(tmp_path) == whole[1]
 
 
 @pytest.mark.slow
