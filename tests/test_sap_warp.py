@@ -78,6 +78,20 @@ def test_meta_gradient_of_the_base_is_that_of_the_losses_after_every_step():
         assert (gap > 1e-4) == part.startswith("warp_"), part
 
 
+@pytest.mark.parametrize("name", ["sap", "warp_maml"])
+def test_steps_that_are_recomputed_are_those_that_were_kept(name):
+    kept, again = (_learner(name, 2, recompute=flag) for flag in (False, True))
+    params, episode = _start(kept)
+
+    def gradient(learner):
+        return jax.grad(lambda p: task_objective(learner, cross_entropy)(p, episode)[0])
+
+    programs = {str(jax.make_jaxpr(gradient(learner))(params)) for learner in (again, kept)}
+    assert len(programs) == 2
+    found, expected = (jax.jit(gradient(learner))(params) for learner in (again, kept))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
+
+
 @pytest.mark.parametrize(
     ("name", "base", "options", "message"),
     [
