@@ -1,10 +1,11 @@
 """Trains variants of one configuration on equally many tasks and compares them.
 
-    python -m experiments.sweep widths|passes|coordinates|search --workdir=runs/widths [--seeds=3] [--to=results/widths]
+    python -m experiments.sweep widths|passes|coordinates|search|search_omniglot --workdir=runs/widths [--seeds=3]
+        [--to=results/widths]
 
 Finished variants are skipped and interrupted ones resumed; the seeds of a variant are trained in one program. The
 workdir ends up holding a folder per variant with one per seed; --to is where table.md, table.json and figure.png go
-(the workdir if not given). A sweep that chooses a configuration, `search`, scores no test tasks.
+(the workdir if not given). A sweep that chooses a configuration, `search...`, scores no test tasks.
 """
 
 import sys

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.configs import glyphs, sine
+from experiments.configs import glyphs, omniglot, sine
 
 
 class Variant(NamedTuple):
@@ -56,6 +56,7 @@ def widths(*sizes: int) -> Variant:
 SHORT = {"hidden": (40,), "train_tasks": 5_000, "validate_every": 2_500, "validation_tasks": 250, "test_tasks": 500}
 SEARCH = {"train_tasks": 3_000, "validate_every": 1_500, "validation_tasks": 500, "test_tasks": 1}
 COSINE = {"final_learning_rate": 0.0}
+FAST = {**COSINE, "learning_rate": 1e-3}
 
 SWEEPS = {
     "widths": Sweep(
@@ -106,6 +107,25 @@ SWEEPS = {
             Variant("biases adapt + cosine", {**COSINE, "options.adapt_biases": True}),
             Variant("20-1 + cosine", {**COSINE, "options.sizes": (20, 1)}),
             Variant("meta-batch 4 + 3 x learning rate + cosine", {**COSINE, "meta_batch": 4, "learning_rate": 3e-3}),
+        ),
+        selects=True,
+    ),
+    "search_omniglot": Sweep(
+        "Variants of OP-LSTM on 1-shot Omniglot, fully connected base-learner",
+        omniglot.get_config,
+        "op_lstm,shot=1",
+        {**SEARCH, "train_tasks": 16_000, "validate_every": 8_000},
+        (
+            Variant("paper", {}),
+            Variant("cosine", COSINE),
+            Variant("4 x learning rate + cosine", FAST),
+            Variant("12 x learning rate + cosine", {**COSINE, "learning_rate": 3e-3}),
+            Variant("4 x learning rate + cosine + rotations", {**FAST, "rotations": True}),
+            Variant("4 x learning rate + cosine + shifts", {**FAST, "augment.crop": 2}),
+            Variant("4 x learning rate + cosine + norm of each layer", {**FAST, "options.layer_gammas": True}),
+            Variant("4 x learning rate + cosine + biases adapt", {**FAST, "options.adapt_biases": True}),
+            Variant("4 x learning rate + cosine + 3 passes", {**FAST, "passes": 3}),
+            Variant("4 x learning rate + cosine + 20-20-1", {**FAST, "options.sizes": (20, 20, 1)}),
         ),
         selects=True,
     ),
