@@ -1,7 +1,7 @@
 """Trains variants of one configuration on equally many tasks and compares them.
 
-    python -m experiments.sweep widths|passes|coordinates|search|search_omniglot --workdir=runs/widths [--seeds=3]
-        [--to=results/widths]
+    python -m experiments.sweep widths|passes|coordinates|features|search|search_omniglot --workdir=runs/widths
+        [--seeds=3] [--to=results/widths]
 
 Finished variants are skipped and interrupted ones resumed; the seeds of a variant are trained in one program. The
 workdir ends up holding a folder per variant with one per seed; --to is where table.md, table.json and figure.png go
@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from experiments import cli
-from experiments.run import run_seeds
+from experiments.run import run_config, run_seeds
 from experiments.sweep_table import write
 from experiments.sweeps import SWEEPS, Sweep, Variant
 
@@ -43,15 +44,23 @@ def _chosen(sweep: Sweep) -> list[Variant]:
 
 
 def _train(sweep: Sweep, variant: Variant, place: Path) -> str:
-    config = sweep.configure(variant, seed=0)
+    config = _shortened(sweep.configure(variant, seed=0))
+    config.num_seeds = flags.FLAGS.seeds
+    print(f"{variant.name} ...", file=sys.stderr, flush=True)
+    if config.features_from is not None:
+        config.features_from = str(place.parent / config.features_from)
+        run_config(_shortened(sweep.get_config(sweep.features)), config.features_from)
+    results = run_seeds(config, place)
+    return " ".join(f"{result['validation_score']:.4f}" for result in results)
+
+
+def _shortened(config: ConfigDict) -> ConfigDict:
+    """The configuration with as many training tasks as are asked for."""
     if flags.FLAGS.train_tasks is not None:
         config.train_tasks = flags.FLAGS.train_tasks
         config.validate_every = max(1, config.train_tasks // 4)
     config.log_every = min(config.log_every, config.validate_every)
-    config.num_seeds = flags.FLAGS.seeds
-    print(f"{variant.name} ...", file=sys.stderr, flush=True)
-    results = run_seeds(config, place)
-    return " ".join(f"{result['validation_score']:.4f}" for result in results)
+    return config
 
 
 if __name__ == "__main__":

@@ -44,9 +44,9 @@ def _row(sweep: Sweep, name: str, runs: list[Path]) -> tuple:
 
 
 def _lstm_parameters(run: Path) -> int:
-    """Numbers in the update rules of OP-LSTM, the base-learner's left out."""
+    """Numbers in the update rules of OP-LSTM, or in a plain LSTM, without those of a network."""
     arrays = read_arrays(run / "params.npz", "parameters")
-    return sum(array.size for name, array in arrays.items() if "rule/" in name)
+    return sum(array.size for name, array in arrays.items() if "rule/" in name or name.startswith("lstm/"))
 
 
 def _columns(sweep: Sweep) -> list[str]:

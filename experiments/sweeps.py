@@ -26,7 +26,8 @@ class Sweep:
     """Variants of a learner at equal budgets.
 
     argument: of `get_config`. fields: of all variants. passes: numbers of passes that the trained variants are tested
-    with. selects: the sweep chooses a configuration, so it scores validation tasks alone.
+    with. selects: the sweep chooses a configuration, so it scores validation tasks alone. features: argument of the
+    configuration that is trained first where variants take their `features_from` it.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Sweep:
     variants: tuple[Variant, ...]
     passes: tuple[int, ...] = ()
     selects: bool = False
+    features: str = ""
 
     def configure(self, variant: Variant, seed: int) -> ConfigDict:
         """The configuration of one run."""
@@ -56,6 +58,7 @@ def widths(*sizes: int) -> Variant:
 SHORT = {"hidden": (40,), "train_tasks": 5_000, "validate_every": 2_500, "validation_tasks": 250, "test_tasks": 500}
 SEARCH = {"train_tasks": 3_000, "validate_every": 1_500, "validation_tasks": 500, "test_tasks": 1}
 COSINE = {"final_learning_rate": 0.0}
+TRAINED = "features"  # folder, in that of a sweep, of the run whose features variants take
 FAST = {**COSINE, "learning_rate": 1e-3}
 
 SWEEPS = {
@@ -91,6 +94,14 @@ SWEEPS = {
             ),
         ),
         passes=(1, 3, 9),
+    ),
+    "features": Sweep(
+        "A mean-pooled LSTM on features trained with it, and on those of a trained ProtoNet",
+        glyphs.get_config,
+        "pi_lstm",
+        {"train_tasks": 4_000, "validate_every": 500, "validation_tasks": 200},
+        (Variant("trained with it", {}), Variant("frozen", {"features_from": TRAINED})),
+        features="protonet,train_tasks=4_000,validate_every=500",
     ),
     "search": Sweep(
         "Variants of OP-LSTM on 5-shot sine waves",

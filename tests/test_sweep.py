@@ -14,9 +14,11 @@ from experiments import sweep_table
 from experiments.run import run_seeds
 from experiments.sweeps import SWEEPS, Variant
 from oplstm_jax import MLP
+from oplstm_jax.files import read_arrays
 from oplstm_jax.learners.op_lstm import op_lstm
 from oplstm_jax.problem import Settings
 from oplstm_jax.program import make_optimiser
+from oplstm_jax.workdir import read_config
 
 FIELDS = {**SMALL, "hidden": (6,), "passes": 2}
 
@@ -83,3 +85,15 @@ def test_norms_of_layers_are_their_own_and_meta_learned():
     np.testing.assert_allclose(sum(jnp.sum(update[0] ** 2) for update in info["updates"]), 0.09, rtol=1e-5)
     with pytest.raises(ValueError, match="expected a number for gamma"):
         op_lstm(MLP((6,), outputs=1), 2, gamma=None, layer_gammas=True)
+
+
+@pytest.mark.slow
+def test_variants_on_trained_features_train_these_first(commands, tmp_path):
+    ended = commands("experiments.sweep", "features", "--train_tasks=8", "--seeds=2", f"--workdir={tmp_path}")
+    assert ended.code == 0, ended.output
+    joint, frozen = (read_config(tmp_path / name / "seed1") for name in ("trained_with_it", "frozen"))
+    assert {name for name in joint if joint[name] != frozen[name]} == {"features_from"}
+    assert read_config(frozen["features_from"])["learner"] == "protonet"
+    names = {name.split("/")[0] for name in read_arrays(tmp_path / "frozen" / "seed1" / "params.npz", "parameters")}
+    assert names == {"lstm", "readout"}
+    assert "| frozen | 77312 |" in ended.output  # of an LSTM of 128 units that reads 16 features and 5 targets
