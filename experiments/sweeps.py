@@ -133,7 +133,12 @@ SWEEPS = {
             Variant("12 x learning rate + cosine", {**COSINE, "learning_rate": 3e-3}),
             Variant("4 x learning rate + cosine + rotations", {**FAST, "rotations": True}),
             Variant("4 x learning rate + cosine + shifts", {**FAST, "augment.crop": 2}),
-            Variant("4 x learning rate + cosine + norm of each layer", {**FAST, "options.layer_gammas": True}),
+            Variant("4 x learning rate + cosine + clipped at 1", {**FAST, "outer_clip": 1.0}),
+            Variant("4 x learning rate + cosine + gamma", {**FAST, "options.gamma": 0.025}),
+            Variant(
+                "4 x learning rate + cosine + norm of each layer",
+                {**FAST, "options.gamma": 0.025, "options.layer_gammas": True},
+            ),
             Variant("4 x learning rate + cosine + biases adapt", {**FAST, "options.adapt_biases": True}),
             Variant("4 x learning rate + cosine + 3 passes", {**FAST, "passes": 3}),
             Variant("4 x learning rate + cosine + 20-20-1", {**FAST, "options.sizes": (20, 20, 1)}),
