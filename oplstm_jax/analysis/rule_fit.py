@@ -86,7 +86,7 @@ def fit(rule: UpdateRule, key: Array, teacher: Array | int, steps: int, learning
 
     Adam on fresh signals in every step, its learning rate taken to zero by a cosine.
     """
-    keys = jax.random.split(key, 3)
+    init_key, steps_key, test_key = jax.random.split(key, 3)
     optimiser = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
     def loss(params, key, examples):
@@ -96,13 +96,13 @@ def fit(rule: UpdateRule, key: Array, teacher: Array | int, steps: int, learning
 
     def step(carry, number):
         params, state = carry
-        grads = jax.grad(loss)(params, jax.random.fold_in(keys[1], number), EXAMPLES)
+        grads = jax.grad(loss)(params, jax.random.fold_in(steps_key, number), EXAMPLES)
         updates, state = optimiser.update(grads, state)
         return (optax.apply_updates(params, updates), state), None
 
-    params = rule.init(keys[0], 2, UNITS)
+    params = rule.init(init_key, 2, UNITS)
     (params, _), _ = jax.lax.scan(step, (params, optimiser.init(params)), jnp.arange(steps))
-    return loss(params, keys[2], TEST_EXAMPLES)
+    return loss(params, test_key, TEST_EXAMPLES)
 
 
 def fit_all(rule: UpdateRule, seeds: int, steps: int) -> Array:
