@@ -115,6 +115,16 @@ SWEEPS = {
             Variant("clipped at 1 + cosine", {**COSINE, "outer_clip": 1.0}),
             Variant("norm of each layer + cosine", {**COSINE, "options.layer_gammas": True}),
             Variant("gamma 0.1 + cosine", {**COSINE, "options.gamma": 0.1}),
+            Variant("gamma 0.1 + clipped at 1 + cosine", {**COSINE, "outer_clip": 1.0, "options.gamma": 0.1}),
+            Variant("gamma 0.3 + clipped at 1 + cosine", {**COSINE, "outer_clip": 1.0, "options.gamma": 0.3}),
+            Variant(
+                "gamma 0.1 + clipped at 1 + 2 x learning rate + cosine",
+                {**COSINE, "outer_clip": 1.0, "options.gamma": 0.1, "learning_rate": 2e-3},
+            ),
+            Variant(
+                "norm of each layer + gamma 0.1 + clipped at 1 + cosine",
+                {**COSINE, "outer_clip": 1.0, "options.gamma": 0.1, "options.layer_gammas": True},
+            ),
             Variant("biases adapt + cosine", {**COSINE, "options.adapt_biases": True}),
             Variant("20-1 + cosine", {**COSINE, "options.sizes": (20, 1)}),
             Variant("meta-batch 4 + 3 x learning rate + cosine", {**COSINE, "meta_batch": 4, "learning_rate": 3e-3}),
