@@ -149,6 +149,10 @@ SWEEPS = {
                 "4 x learning rate + cosine + norm of each layer",
                 {**FAST, "options.gamma": 0.025, "options.layer_gammas": True},
             ),
+            Variant(
+                "12 x learning rate + cosine + norm of each layer",
+                {**COSINE, "learning_rate": 3e-3, "options.gamma": 0.025, "options.layer_gammas": True},
+            ),
             Variant("4 x learning rate + cosine + biases adapt", {**FAST, "options.adapt_biases": True}),
             Variant("4 x learning rate + cosine + 3 passes", {**FAST, "passes": 3}),
             Variant("4 x learning rate + cosine + 20-20-1", {**FAST, "options.sizes": (20, 20, 1)}),
