@@ -5,7 +5,8 @@
         [--fields=image_size=28,filters=32] [--together]
     python -m experiments.reproduce within|cross|updates --data=mini,cub --workdir=runs/natural [...]
     python -m experiments.reproduce convolutions|base_learners [--data=glyphs,omniglot] --workdir=runs/beyond [...]
-    python -m experiments.reproduce order|pooling --workdir=runs/order --together [...]
+    python -m experiments.reproduce order|pooling|best_sine|best_omniglot|best_omniglot_conv4 --workdir=runs/order
+        [--together] [...]
     python -m experiments.reproduce all|invariance|beyond --workdir=runs [--data=mini,cub] [...]
 
 Finished cells are skipped and interrupted ones resumed; several processes may share a workdir, and --workers starts

@@ -1,11 +1,14 @@
-"""Tables of questions that the paper leaves open: sequences, pooling, layers that move, other base-learners."""
+"""Tables of questions that the paper leaves open: sequences, pooling, layers that move, other nets, better settings."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from experiments import table_figures
-from experiments.configs import base_learners, convolutions, sequences, sine
+from experiments.configs import base_learners, convolutions, op_lstm_best, sequences, sine
 from experiments.table import Part, Table, Test
 
 EVENTS = 10  # examples in the support set of a sequence
@@ -59,6 +62,17 @@ def other_base_learners(*names: str) -> Table:
     return Table(title, tuple(parts), tuple(base_learners.LEARNERS), (1,), table_figures.learning)
 
 
+def best(problem: str, shots: tuple[int, ...]) -> Table:
+    """The authors' settings of OP-LSTM on a problem of theirs beside `op_lstm_best`."""
+    authors, learner, _ = op_lstm_best.PROBLEMS[problem]
+
+    def found(argument: str) -> ConfigDict:
+        return op_lstm_best.get_config(",".join([problem, *argument.split(",")[1:]]))
+
+    parts = (Part(authors, (Test("authors' settings"),), "authors"), Part(found, (Test("op_lstm_best"),), "best"))
+    return Table(f"A better default of OP-LSTM on {problem}", parts, (learner,), shots, table_figures.parts)
+
+
 def _pooled_part(pool: str, words: str) -> Part:
     return Part(sine.get_config, (Test(f"pooled after {words}"),), pool, changes=lambda shot: {"options.pool": pool})
 
@@ -79,9 +93,12 @@ def _same_at_all_shots(fields: dict[str, Any], shot: int) -> dict[str, Any]:
 
 
 # How each is made, and how many sets --data may name.
-BEYOND = {
+BEYOND: dict[str, tuple[Callable[..., Table], tuple[int, ...]]] = {
     "order": (order, (0,)),
     "pooling": (pooling, (0,)),
     "convolutions": (layers_that_move, (0, 1, 2, 3)),
     "base_learners": (other_base_learners, (0, 1, 2)),
+    "best_sine": (functools.partial(best, "sine", (5, 10, 20)), (0,)),
+    "best_omniglot": (functools.partial(best, "omniglot", (1, 5)), (0,)),
+    "best_omniglot_conv4": (functools.partial(best, "omniglot_conv4", (1,)), (0,)),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments import table_figures
-from experiments.configs import convolutions
+from experiments.configs import convolutions, op_lstm_best
 from experiments.run import plain
 from experiments.tables import GROUPS, TABLES, make_table
 from oplstm_jax import bases, build
@@ -100,6 +100,21 @@ def test_parts_of_tables_beyond_the_paper_differ_in_what_they_compare():
     assert (latest.data, latest.position, latest.way, latest.shot, latest.train_shot) == ("latest", True, 5, 2, 2)
     assert (parts["drift"].way, parts["drift"].shot, parts["drift"].position) == (1, 10, False)
     assert all(config.way * config.shot == 10 and config.way * config.query == 20 for config in parts.values())
+
+
+@pytest.mark.parametrize("problem", op_lstm_best.PROBLEMS)
+def test_the_better_default_differs_in_what_it_says_and_needs_no_more_tasks(problem):
+    table = make_table(f"best_{problem}", ())
+    authors, best = (part.configure(table.learners[0], table.shots[0], seed=3) for part in table.parts)
+    changes = op_lstm_best.PROBLEMS[problem][2]
+    flat = []
+    for config in map(plain, (authors, best)):
+        options = {f"options.{name}": value for name, value in config.pop("options").items()}
+        flat.append({**config, **options})
+    assert {name for name in flat[1] if flat[0].get(name) != flat[1][name]} == set(changes)
+    assert best.train_tasks <= authors.train_tasks and best.seed == authors.seed == 3
+    with pytest.raises(ValueError, match="unknown problem 'sin': expected one of sine"):
+        op_lstm_best.get_config("sin")
 
 
 def test_other_data_is_a_stand_in():

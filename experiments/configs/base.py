@@ -49,7 +49,7 @@ def base_config() -> ConfigDict:
 def configure(config: ConfigDict, argument: str, learners: Mapping[str, Any], options: Mapping[str, Any]) -> ConfigDict:
     """Fills in one learner's settings and then the fields of "learner,field=value,...", and locks the result.
 
-    Raises ValueError for a learner that has no settings here or a field that does not exist.
+    Raises ValueError for a learner that has no settings here, and as `assign` does.
     """
     name, *assignments = argument.split(",")
     if name not in learners:
@@ -58,6 +58,11 @@ def configure(config: ConfigDict, argument: str, learners: Mapping[str, Any], op
     config.update(learners[name])
     config.options = ConfigDict(options[name])
     config.lock()
+    return assign(config, assignments)
+
+
+def assign(config: ConfigDict, assignments: list[str]) -> ConfigDict:
+    """Fills in "field=value" of each assignment. Raises ValueError for a field that does not exist or a wrong type."""
     for assignment in assignments:
         field, _, value = assignment.partition("=")
         if field not in config:
