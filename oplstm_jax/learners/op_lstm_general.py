@@ -8,9 +8,10 @@ them. A layer with several kernels, a residual or transformer block, moves all o
 respect to it at the values before the update.
 """
 
+import functools
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -20,7 +21,7 @@ from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, run_passes, step_factor
 from oplstm_jax.nets.conv4 import mean_pool
 from oplstm_jax.nets.norm import apply_query, apply_support
-from oplstm_jax.types import Array, Episode, Learner, Params, Split
+from oplstm_jax.types import Array, Episode, Info, Learner, Params, Split
 
 ADAPTED = ("kernel",)  # names of the parameters that an update moves; the others are meta-learned only
 
@@ -49,78 +50,15 @@ def op_lstm_general(
     info per pass: updates (a list of trees like the layers' parameters, zero where nothing moves) and outputs [T, M, C]
     before the update.
     """
-    output_rule, hidden_rule = output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm()
     if not 0 <= frozen < len(layers):
         raise ValueError(f"frozen is {frozen}: expected 0 to {len(layers) - 1}, with {len(layers)} layers")
-    moving, last = range(frozen, len(layers)), len(layers) - 1
-    constant = (lambda x: x) if backprop_through_predictions else jax.lax.stop_gradient
-
-    def init(key, episode: Episode):
-        keys, params = jax.random.split(key, len(layers) + 2), []
-        x: Any = episode.support.x
-        for layer, own in zip(layers, keys[2:], strict=True):
-            variables = layer.init(own, x)
-            params.append(variables.get("params", {}))
-            x = layer.apply(variables, x)
-        outputs, hidden = output_rule.init(keys[0], 2, x.shape[-1]), hidden_rule.init(keys[1], 2, 0)
-        norm = {} if gamma is None else {"gamma": jnp.full((1,), gamma, jnp.float32)}
-        return {"layers": params, "output_rule": outputs, "hidden_rule": hidden, **norm}
-
-    def rule_of(number: int, params: Params) -> tuple[UpdateRule, Any]:
-        return (output_rule, params["output_rule"]) if number == last else (hidden_rule, params["hidden_rule"])
+    rules = output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm()
+    how = _Chain(tuple(layers), *rules, gamma, backprop_through_predictions, frozen)
 
     def adapt(params, support: Split, *, key=None):
-        x, weights = support.x, list(params["layers"])
-        for number in range(frozen):
-            x = apply_support(layers[number], weights[number], x)[0]
-        norm = params["gamma"][0] if gamma is not None else None
-
-        def one_pass(carry, _):
-            fast, states = carry
-            activations, pulls = forward(fast, x)
-            updates, states = backward(params, states, activations, pulls, support.y)
-            factor = step_factor(sum(jnp.sum(jnp.square(u)) for u in jax.tree.leaves(updates)), norm)
-            updates = jax.tree.map(lambda update: factor * update, updates)
-            return (jax.tree.map(jnp.add, fast, updates), states), {"updates": updates, "outputs": activations[-1]}
-
-        shapes = jax.eval_shape(lambda fast: forward(fast, x)[0], weights[frozen:])
-        states = []
-        for number, shape in zip(moving, shapes, strict=True):
-            rule, own = rule_of(number, params)
-            states.append(rule.start(own, shape.shape[0], shape.shape[-1], passes))
-        (fast, _), info = run_passes(one_pass, (weights[frozen:], tuple(states)), passes)
-        return {"layers": fast, "stats": support_stats(params, fast, support.x)}, info
-
-    def forward(fast: list[Params], x: Array) -> tuple[list[Array], list]:
-        """Activations of the layers that move, and the functions that pull a cotangent of each back."""
-        activations, pulls = [], []
-        for number, own in zip(moving, fast, strict=True):
-            x, pull = jax.vjp(lambda own, x, layer=layers[number]: apply_support(layer, own, x)[0], own, x)
-            activations.append(x)
-            pulls.append(pull)
-        return activations, pulls
-
-    def backward(params, states, activations, pulls, targets: Array) -> tuple[list[Params], tuple]:
-        """Updates of the layers that move and the new states of their rules, from the output layer down."""
-        message, updates, new = targets, [], []
-        for number in reversed(moving):
-            at = number - frozen
-            seen = constant(mean_pool(activations[at]))
-            pair = (message, seen) if number == last else (seen, constant(mean_pool(message)))
-            rule, own = rule_of(number, params)
-            state, out = rule.step(own, states[at], jnp.stack(pair))
-            gradient, message = pulls[at](_to_pixels(out, activations[at].shape))
-            updates.append(_moved(gradient, targets.shape[0]))
-            new.append(state)
-        return updates[::-1], tuple(new[::-1])
-
-    def support_stats(params, fast, x: Array) -> list:
-        """The statistics each layer needs to normalise queries, from the support set and the final weights."""
-        found = []
-        for layer, own in zip(layers, [*params["layers"][:frozen], *fast], strict=True):
-            x, stats = apply_support(layer, own, x)
-            found.append(stats)
-        return found
+        fast, info = _run(how, params, support, passes)
+        weights = [*params["layers"][:frozen], *fast]
+        return {"layers": fast, "stats": _support_stats(how, weights, support.x)}, info
 
     def predict(params, fast, x):
         weights = [*params["layers"][:frozen], *fast["layers"]]
@@ -128,7 +66,106 @@ def op_lstm_general(
             x = apply_query(layer, own, stats, x)
         return x
 
-    return Learner(init, adapt, predict)
+    return Learner(functools.partial(_init, how), adapt, predict)
+
+
+class _Chain(NamedTuple):
+    """The arguments of `op_lstm_general`, which explains them, without its passes."""
+
+    layers: tuple[nn.Module, ...]
+    output_rule: UpdateRule
+    hidden_rule: UpdateRule
+    gamma: float | None
+    backprop_through_predictions: bool
+    frozen: int
+
+    @property
+    def moving(self) -> range:
+        """Numbers of the layers that move, from the input up."""
+        return range(self.frozen, len(self.layers))
+
+    def is_last(self, number: int) -> bool:
+        return number == len(self.layers) - 1
+
+    def rule_of(self, number: int, params: Params) -> tuple[UpdateRule, Any]:
+        """A layer's rule and the meta-parameters of that."""
+        if self.is_last(number):
+            return self.output_rule, params["output_rule"]
+        return self.hidden_rule, params["hidden_rule"]
+
+
+def _init(how: _Chain, key: Array, episode: Episode) -> Params:
+    keys, params = jax.random.split(key, len(how.layers) + 2), []
+    x: Any = episode.support.x
+    for layer, own in zip(how.layers, keys[2:], strict=True):
+        variables = layer.init(own, x)
+        params.append(variables.get("params", {}))
+        x = layer.apply(variables, x)
+    outputs, hidden = how.output_rule.init(keys[0], 2, x.shape[-1]), how.hidden_rule.init(keys[1], 2, 0)
+    norm = {} if how.gamma is None else {"gamma": jnp.full((1,), how.gamma, jnp.float32)}
+    return {"layers": params, "output_rule": outputs, "hidden_rule": hidden, **norm}
+
+
+def _run(how: _Chain, params: Params, support: Split, passes: int) -> tuple[list[Params], Info]:
+    """Weights of the layers that move after all passes, and what the learner says of each pass."""
+    x, weights = support.x, list(params["layers"])
+    for number in range(how.frozen):
+        x = apply_support(how.layers[number], weights[number], x)[0]
+    norm = params["gamma"][0] if how.gamma is not None else None
+
+    def one_pass(carry, _):
+        fast, states = carry
+        activations, pulls = _forward(how, fast, x)
+        updates, states = _backward(how, params, states, activations, pulls, support.y)
+        factor = step_factor(sum(jnp.sum(jnp.square(u)) for u in jax.tree.leaves(updates)), norm)
+        updates = jax.tree.map(lambda update: factor * update, updates)
+        return (jax.tree.map(jnp.add, fast, updates), states), {"updates": updates, "outputs": activations[-1]}
+
+    start = weights[how.frozen :]
+    shapes = jax.eval_shape(lambda fast: _forward(how, fast, x)[0], start)
+    states = []
+    for number, shape in zip(how.moving, shapes, strict=True):
+        rule, own = how.rule_of(number, params)
+        states.append(rule.start(own, shape.shape[0], shape.shape[-1], passes))
+    (fast, _), info = run_passes(one_pass, (start, tuple(states)), passes)
+    return fast, info
+
+
+def _forward(how: _Chain, fast: list[Params], x: Array) -> tuple[list[Array], list[Callable]]:
+    """Activations of the layers that move, and the functions that pull a cotangent of each back."""
+    activations, pulls = [], []
+    for number, own in zip(how.moving, fast, strict=True):
+        x, pull = jax.vjp(lambda own, x, layer=how.layers[number]: apply_support(layer, own, x)[0], own, x)
+        activations.append(x)
+        pulls.append(pull)
+    return activations, pulls
+
+
+def _backward(
+    how: _Chain, params: Params, states: tuple, activations: list[Array], pulls: list[Callable], targets: Array
+) -> tuple[list[Params], tuple]:
+    """Updates of the layers that move and the new states of their rules, from the output layer down."""
+    read = (lambda x: x) if how.backprop_through_predictions else jax.lax.stop_gradient
+    message, updates, new = targets, [], []
+    for number in reversed(how.moving):
+        at = number - how.frozen
+        seen = read(mean_pool(activations[at]))
+        pair = (message, seen) if how.is_last(number) else (seen, read(mean_pool(message)))
+        rule, own = how.rule_of(number, params)
+        state, out = rule.step(own, states[at], jnp.stack(pair))
+        gradient, message = pulls[at](_to_pixels(out, activations[at].shape))
+        updates.append(_moved(gradient, targets.shape[0]))
+        new.append(state)
+    return updates[::-1], tuple(new[::-1])
+
+
+def _support_stats(how: _Chain, weights: list[Params], x: Array) -> list:
+    """The statistics each layer needs to normalise queries, from the support set and the final weights."""
+    found = []
+    for layer, own in zip(how.layers, weights, strict=True):
+        x, stats = apply_support(layer, own, x)
+        found.append(stats)
+    return found
 
 
 def _to_pixels(out: Array, shape: tuple[int, ...]) -> Array:
