@@ -1,8 +1,8 @@
 """Trains every cell of a table of the paper and writes the table beside the published numbers.
 
     python -m experiments.reproduce sine|omniglot|without_norm|omniglot_conv4|updates_mlp|glyphs --workdir=runs/sine
-        [--seeds=0,1,2] [--fraction=0.1] [--learners=op_lstm,maml] [--shots=5,10] [--workers=2] [--data=PACK.npz]
-        [--fields=image_size=28,filters=32] [--together]
+        [--seeds=0,1,2] [--fraction=0.1] [--learners=op_lstm,maml] [--shots=5,10] [--parts=NAME]
+        [--workers=2] [--data=PACK.npz] [--fields=image_size=28,filters=32] [--together]
     python -m experiments.reproduce within|cross|updates --data=mini,cub --workdir=runs/natural [...]
     python -m experiments.reproduce convolutions|base_learners [--data=glyphs,omniglot] --workdir=runs/beyond [...]
     python -m experiments.reproduce order|pooling|best_sine|best_omniglot|best_omniglot_conv4 --workdir=runs/order
@@ -39,6 +39,7 @@ flags.DEFINE_string("workdir", None, "Folder of the table; made if it is not the
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of each cell.")
 flags.DEFINE_list("learners", None, "Only these learners.")
 flags.DEFINE_list("shots", None, "Only these numbers of shots.")
+flags.DEFINE_list("parts", None, "Of one table: only these parts, such as tiny for the runs trained there.")
 flags.DEFINE_list(
     "data", [], "Other data than the configuration's: a prepared set, an .npz pack or a folder; two for cross."
 )
@@ -75,6 +76,8 @@ def _tables(name: str) -> dict[str, Table]:
     data = tuple(flags.FLAGS.data)
     if name in TABLES:
         return {name: _narrowed(_changed(make_table(name, data)))}
+    if flags.FLAGS.parts:
+        raise ValueError(f"flag --parts: {name} is more than one table; name one")
     of_data = {member: data if member in DATA_SETS else () for member in GROUPS[name]}
     if data and not any(of_data.values()):
         raise ValueError(f"flag --data: {name} has no table of other data; name one table")
@@ -115,14 +118,19 @@ def _what_it_has(table: Table) -> Table | None:
 
 
 def _narrowed(table: Table) -> Table:
-    """The table with the learners and shots asked for. Raises ValueError for a learner it does not have."""
+    """The table with the learners, shots and parts asked for. Raises ValueError for one it does not have."""
     learners, shots = _asked_for(table)
+    parts = [part.name for part in table.parts]
+    for part in flags.FLAGS.parts or ():
+        if part not in parts:
+            raise ValueError(f"flag --parts: unknown {part!r}: expected some of {', '.join(parts)}")
     for learner in learners:
         if learner not in table.learners:
             raise ValueError(f"flag --learners: unknown {learner!r}: expected some of {', '.join(table.learners)}")
     if min(shots) < 1:
         raise ValueError(f"flag --shots: {min(shots)} is not a number of shots: expected 1 or more")
-    return dataclasses.replace(table, learners=learners, shots=shots)
+    chosen = tuple(part for part in table.parts if part.name in (flags.FLAGS.parts or parts))
+    return dataclasses.replace(table, learners=learners, shots=shots, parts=chosen)
 
 
 def _train(root: Path, planned: list[PlannedRun]) -> None:
