@@ -132,7 +132,7 @@ ROWS = [
     _row("pi_lstm", "classes", {"sizes": (8,)}, True, base=False),
     _row("pi_lstm", "classes", {"sizes": (8,)}, True, norm="layer", slow=True),
     _row("op_lstm", "sine", SMALL, True),
-    _row("op_lstm", "sine", {**SMALL, "gamma": None}, True, slow=True),
+    _row("op_lstm", "classes", {**SMALL, "gamma": None}, True, slow=True),
     _row("op_lstm", "sine", {**SMALL, "backprop_through_predictions": False, "adapt_biases": True}, True),
     _row("op_lstm", "sine", {**SMALL, "layer_gammas": True}, True, slow=True),
     _row("op_lstm", "classes", SMALL, True, norm="transductive"),

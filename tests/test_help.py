@@ -1,6 +1,7 @@
 """--help teaches: what a command does, an example, every flag with its default, every field of a configuration."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_every_command_has_help(name, tmp_path):
     done = command(f"experiments.{name}", "--help", workdir=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "\nFlags:\n" in done.stdout and f"python -m experiments.{name} " in done.stdout
-    assert "  --workdir" in done.stdout
+    assert re.search(r"\n  --(workdir|to)\b", done.stdout)
 
 
 def test_an_unknown_flag_is_still_refused(tmp_path):
