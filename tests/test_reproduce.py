@@ -84,7 +84,7 @@ def test_all_tables_and_the_report_are_written_by_one_command(tmp_path):
 
 REFUSED = {
     "no such learner": (["all", "--learners=gpt"], "no table has these learners and shots"),
-    "no such part": (["pooling", "--parts=hiden"], "unknown 'hiden': expected some of hidden, hidden_and_cell, last_pass"),
+    "no such part": (["pooling", "--parts=hiden"], "unknown 'hiden': expected some of hidden, hidden_and_cell"),
     "parts of many tables": (["all", "--parts=tiny"], "flag --parts: all is more than one table; name one"),
     "no folder to reuse": (["sine", "--reuse=nowhere"], "flag --reuse: nowhere: no such folder"),
     "data that is not there": (["within", "--data=nosuchset"], "no data set, .npz file or folder 'nosuchset'"),
