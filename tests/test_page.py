@@ -66,7 +66,7 @@ def test_every_cell_of_the_results_is_on_the_page(report):
         table = json.loads(file.read_text())
         section = text.split(f">{html.escape(table['title'])}</h2>")[1].split("<h2")[0]
         for cell in table["cells"]:
-            row = f"<tr[^>]*><td data-label=.cell.>{re.escape(page.cell_name(cell))}</td>.*?</tr>"
+            row = f"<tr[^>]*><td data-label=.cell.>{re.escape(html.escape(page.cell_name(cell)))}</td>.*?</tr>"
             (line,) = re.findall(row, section)
             if cell["seeds"]:
                 assert page.value(cell["over_tasks"]["mean"], cell["over_tasks"]["interval"], cell["metric"]) in line
