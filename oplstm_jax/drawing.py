@@ -51,6 +51,15 @@ def panels(columns: int, rows: int = 1, size: tuple[float, float] = (5, 3.8)):
     return figure, list(axes.flat)
 
 
+def grid(count: int, size: tuple[float, float] = (5, 3.8)):
+    """A figure and `count` axes of it, at most three in a row; what is left of the last row is blank."""
+    columns = min(3, count)
+    figure, axes = panels(columns, rows=-(-count // columns), size=size)
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    return figure, axes[:count]
+
+
 def finish(figure, axes, path: Path) -> None:
     """Puts one legend for all axes below them, and writes the figure."""
     handles = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}

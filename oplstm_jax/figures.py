@@ -23,10 +23,8 @@ def learning_curves(
 
     panels: title -> learner -> lines of metrics per seed. scales: title -> (metric, chance).
     """
-    figure, axes = drawing.panels(min(3, len(panels)), rows=-(-len(panels) // 3))
-    for axis in axes[len(panels) :]:
-        axis.set_axis_off()
-    for axis, (title, learners) in zip(axes, panels.items(), strict=False):
+    figure, axes = drawing.grid(len(panels))
+    for axis, (title, learners) in zip(axes, panels.items(), strict=True):
         metric, chance = scales[title]
         for learner, seeds in learners.items():
             colour, dash, marker = drawing.STYLES.get(learner, drawing.OTHER)
@@ -41,7 +39,7 @@ def learning_curves(
         axis.set(title=title, xlabel="training tasks", ylabel=f"validation {metric}")
         if metric == "mse":
             axis.set_yscale("log")
-    drawing.finish(figure, axes[: len(panels)], path)
+    drawing.finish(figure, axes, path)
 
 
 def fitted_waves(

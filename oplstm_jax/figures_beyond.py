@@ -18,11 +18,8 @@ def by_part(
 
     panels: title -> (metric, learner -> score of each seed). bounds: title -> words -> score to draw a line at.
     """
-    columns = min(3, len(panels))
-    figure, axes = drawing.panels(columns, rows=-(-len(panels) // 3), size=(max(4.2, 10 / columns), 3.4))
-    for axis in axes[len(panels) :]:
-        axis.set_axis_off()
-    for axis, (title, (metric, learners)) in zip(axes, panels.items(), strict=False):
+    figure, axes = drawing.grid(len(panels), size=(max(4.2, 10 / len(panels)), 3.4))
+    for axis, (title, (metric, learners)) in zip(axes, panels.items(), strict=True):
         scale = 100 if metric == "accuracy" else 1
         for place, (learner, scores) in enumerate(learners.items()):
             colour, _, marker = drawing.STYLES.get(learner, drawing.OTHER)
@@ -35,7 +32,7 @@ def by_part(
         axis.set(title=title, xticks=[], ylabel=f"test {'accuracy in %' if metric == 'accuracy' else metric}")
         if metric == "mse":
             axis.set_yscale("log")
-    drawing.finish(figure, axes[: len(panels)], path)
+    drawing.finish(figure, axes, path)
 
 
 def spreads(path: Path, values: Mapping[str, np.ndarray]) -> None:
@@ -73,17 +70,15 @@ def courses(path: Path, values: Mapping[str, Sequence[tuple[int | None, int | No
 
 def curves(path: Path, panels: Mapping[tuple[str, str], Mapping[str, Sequence[list]]], ylabel: str) -> None:
     """A panel for each (title, label of x): learner -> per seed a list of points (x, y)."""
-    figure, axes = drawing.panels(columns := min(3, len(panels)), rows=-(-len(panels) // columns), size=(4.4, 3.2))
-    for axis in axes[len(panels) :]:
-        axis.set_axis_off()
-    for axis, ((title, xlabel), learners) in zip(axes, panels.items(), strict=False):
+    figure, axes = drawing.grid(len(panels), size=(4.4, 3.2))
+    for axis, ((title, xlabel), learners) in zip(axes, panels.items(), strict=True):
         for learner, seeds in learners.items():
             colour, dash, marker = drawing.STYLES.get(learner, drawing.OTHER)
             for number, points in enumerate(seeds):
                 style = {"color": colour, "ls": dash, "lw": 1.2, "marker": marker, "ms": 3}
                 axis.plot(*zip(*points, strict=True), label=LABELS[learner] if number == 0 else None, **style)
         axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    drawing.finish(figure, axes[: len(panels)], path)
+    drawing.finish(figure, axes, path)
 
 
 def lines(
