@@ -115,7 +115,7 @@ def test_truncated_and_damaged_archives_are_one_line(tmp_path, members):
 
 
 def test_members_that_point_elsewhere_are_not_written(tmp_path, members):
-    evil = members["images_background"] | {"../../escaped.png": b"x", "/tmp/escaped_oplstm.png": b"x"}
+    evil = members["images_background"] | {"../../escaped.png": b"x", str(tmp_path / "absolute.png"): b"x"}
     folder = tmp_path / "a" / "b"
     folder.mkdir(parents=True)
     write_archives(folder, {**members, "images_background": evil})
