@@ -3,18 +3,12 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
 # The suite compiles thousands of small programs once each: compiling fast matters, running fast does not.
 os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
-
-# Equal programs are compiled once for all processes of a session: workers and the commands they start inherit this.
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="compiled-")
-    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 import jax
 import pytest
@@ -22,6 +16,16 @@ from faults import Commands
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
+
+# Equal programs are compiled once in a process. Not shared with others: an entry may be read while it is half written.
+COMPILED = tempfile.mkdtemp(prefix="compiled-")
+atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", COMPILED)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+# A shell that runs the suite in the background has it ignore Ctrl-C, which tests send to the commands they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Real data and golden cases of the authors' implementation, beside the repository where somebody has them.
 SHARED = Path(os.environ.get("OPLSTM_SHARED", Path(__file__).resolve().parents[2] / "shared"))

@@ -54,12 +54,16 @@ class Commands:
     """Runs commands of the library in processes forked from one that has imported everything.
 
     cache: folder in which compiled programs are kept, so that only the first of many like processes compiles, and
-    prepared data. It is not that of the tests themselves: commands are killed while they write to it.
+    prepared data.
     """
 
     def __init__(self, cache: Path):
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_COMPILATION_CACHE_DIR": str(cache)}
-        environment |= {"OPLSTM_CACHE": str(cache / "prepared")}
+        environment |= {
+            "OPLSTM_CACHE": str(cache / "prepared"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
         words = [sys.executable, "-W", "ignore", __file__]
         self._server = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
