@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ flags.DEFINE_string("compilation_cache", None, "Folder that keeps compiled progr
 flags.DEFINE_integer("cpu_devices", 1, "On a CPU: cores that share the tasks of a meta-batch.", lower_bound=1)
 
 AGAIN = 0.05  # seconds until a signal that was lost is sent again
+_reporting = threading.Lock()  # held while `_report` deals with one
 _words: list[str] = []  # arguments that are no flags, until somebody takes them
 
 
@@ -29,7 +31,7 @@ def run(main: Callable[[], None], words: float = 0) -> None:
     """Parses the flags, runs `main` and exits. `words`: how many arguments that are no flags it takes, inf for any."""
     _log_to_stderr()
     sys.unraisablehook = _report
-    signal.signal(signal.SIGTERM, _stop)
+    _listen()
     try:
         if help.wanted(sys.argv[1:]):
             print(help.text(sys.modules["__main__"].__doc__ or "", sys.argv[1:]))
@@ -46,9 +48,11 @@ def run(main: Callable[[], None], words: float = 0) -> None:
             jax.config.update("jax_num_cpu_devices", flags.FLAGS.cpu_devices)
         main()
     except Interrupted as stop:
+        _ignore_signals()
         print(f"\n{stop}: saved; the same command goes on from here", file=sys.stderr)
         sys.exit(128 + stop.signal_number)
     except KeyboardInterrupt as stop:  # before there is anything to save, or after all is saved
+        _ignore_signals()
         number = stop.args[0] if stop.args else signal.SIGINT
         print(f"\ninterrupted by {signal.Signals(number).name}: the same command goes on from here", file=sys.stderr)
         _leave(128 + number)
@@ -124,9 +128,21 @@ def integers(name: str) -> list[int]:
     return values
 
 
-def _stop(number: int, frame) -> None:
-    """SIGTERM unwinds the program as Ctrl-C does, so that what it started ends too."""
+def _listen() -> None:
+    """SIGTERM unwinds the program as Ctrl-C does, so that what it started ends too; SIGINT stays ignored if it was."""
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
+
+
+def _stop(number: int, frame) -> NoReturn:
     raise KeyboardInterrupt(number)
+
+
+def _ignore_signals() -> None:
+    """The program is leaving: a second signal has nothing to add."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _report(unraisable) -> None:
@@ -135,11 +151,18 @@ def _report(unraisable) -> None:
     A signal that came while garbage was collected, where nothing can be raised, is sent again a moment later.
     """
     if isinstance(stop := unraisable.exc_value, KeyboardInterrupt):
-        again = threading.Timer(AGAIN, os.kill, (os.getpid(), stop.args[0] if stop.args else signal.SIGINT))
-        again.daemon = True
-        again.start()
+        with _reporting:
+            threading.Thread(target=_send_again, args=(stop.args or (signal.SIGINT,)), daemon=True).start()
     elif str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
+
+
+def _send_again(number: int) -> None:
+    """Sends a signal that was lost once more, when the hook that heard of it, which may not raise either, is done."""
+    with _reporting:
+        pass
+    time.sleep(AGAIN)
+    os.kill(os.getpid(), number)
 
 
 def _log_to_stderr() -> None:
