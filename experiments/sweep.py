@@ -1,7 +1,7 @@
 """Trains variants of one configuration on equally many tasks and compares them.
 
-    python -m experiments.sweep widths|passes|coordinates|features|search|search_omniglot --workdir=runs/widths
-        [--seeds=3] [--to=results/widths]
+    python -m experiments.sweep widths|widths_omniglot|passes|coordinates|features|search|search_omniglot
+        --workdir=runs/widths [--seeds=3] [--to=results/widths]
 
 Finished variants are skipped and interrupted ones resumed; the seeds of a variant are trained in one program. The
 workdir ends up holding a folder per variant with one per seed; --to is where table.md, table.json and figure.png go

@@ -60,6 +60,7 @@ SEARCH = {"train_tasks": 3_000, "validate_every": 1_500, "validation_tasks": 500
 COSINE = {"final_learning_rate": 0.0}
 TRAINED = "features"  # folder, in that of a sweep, of the run whose features variants take
 FAST = {**COSINE, "learning_rate": 1e-3}
+LAYER_NORMS = {"options.gamma": 0.025, "options.layer_gammas": True}
 
 SWEEPS = {
     "widths": Sweep(
@@ -72,6 +73,14 @@ SWEEPS = {
             *(widths(*sizes) for sizes in ((5, 5, 5, 1), (20, 20, 1))),
         ),
         passes=(1, 3, 9),
+    ),
+    "widths_omniglot": Sweep(
+        "Widths and depth of the coordinate-wise LSTM on Omniglot, fully connected base-learner",
+        omniglot.get_config,
+        "op_lstm,shot=1",
+        {**FAST, **LAYER_NORMS, "train_tasks": 16_000, "validate_every": 4_000, "validation_tasks": 500},
+        tuple(widths(*sizes) for sizes in ((1,), (1, 1), (2, 1), (5, 1), (5, 5, 1), (20, 1), (20, 20, 1))),
+        passes=(1, 2, 3),
     ),
     "passes": Sweep(
         "Passes over the support set",
@@ -128,6 +137,11 @@ SWEEPS = {
             Variant("biases adapt + cosine", {**COSINE, "options.adapt_biases": True}),
             Variant("20-1 + cosine", {**COSINE, "options.sizes": (20, 1)}),
             Variant("meta-batch 4 + 3 x learning rate + cosine", {**COSINE, "meta_batch": 4, "learning_rate": 3e-3}),
+            Variant(
+                "gamma 0.1 + meta-batch 4 + 2 x learning rate + cosine",
+                {**COSINE, "options.gamma": 0.1, "meta_batch": 4, "learning_rate": 2e-3},
+            ),
+            Variant("gamma 0.1 + 20-1 + cosine", {**COSINE, "options.gamma": 0.1, "options.sizes": (20, 1)}),
         ),
         selects=True,
     ),
@@ -145,13 +159,10 @@ SWEEPS = {
             Variant("4 x learning rate + cosine + shifts", {**FAST, "augment.crop": 2}),
             Variant("4 x learning rate + cosine + clipped at 1", {**FAST, "outer_clip": 1.0}),
             Variant("4 x learning rate + cosine + gamma", {**FAST, "options.gamma": 0.025}),
-            Variant(
-                "4 x learning rate + cosine + norm of each layer",
-                {**FAST, "options.gamma": 0.025, "options.layer_gammas": True},
-            ),
+            Variant("4 x learning rate + cosine + norm of each layer", {**FAST, **LAYER_NORMS}),
             Variant(
                 "12 x learning rate + cosine + norm of each layer",
-                {**COSINE, "learning_rate": 3e-3, "options.gamma": 0.025, "options.layer_gammas": True},
+                {**COSINE, **LAYER_NORMS, "learning_rate": 3e-3},
             ),
             Variant("4 x learning rate + cosine + biases adapt", {**FAST, "options.adapt_biases": True}),
             Variant("4 x learning rate + cosine + 3 passes", {**FAST, "passes": 3}),
