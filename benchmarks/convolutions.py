@@ -11,7 +11,9 @@ per second, and how many of the fastest way's time the others take.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,18 +49,29 @@ WAYS = {
 
 
 def main() -> None:
-    print(f"{'images':>6} {'pixels':>6} {'features':>8}" + "".join(f"{way:>18}" for way in WAYS), flush=True)
+    print(table([]), flush=True)
     rows = []
     for images, size, features in LAYERS:
         works = {way: measure.repeated(_layer(way, images, size, features)) for way in WAYS}
         rates = {way: rate.per_core_second for way, rate in measure.compare(works, flags.FLAGS.seconds).items()}
-        best = max(rates.values())
-        texts = (f"{rate:.1f}/s ({best / rate:.1f})" for rate in rates.values())
-        print(f"{images:>6} {size:>6} {features:>8}" + "".join(f"{text:>18}" for text in texts), flush=True)
         rows.append({"images": images, "size": size, "features": features, "per_second": rates})
-    print(f"platform {jax.default_backend()}, {measure.matmul_gflops().per_core_second:.0f} GFLOPS a core in a 2048 x 2048 product")
+        print(_line(rows[-1]), flush=True)
+    gflops = measure.matmul_gflops().per_core_second
+    print(f"platform {jax.default_backend()}, {gflops:.0f} GFLOPS a core in a 2048 x 2048 product")
     if flags.FLAGS.json:
         write_text(Path(flags.FLAGS.json), json.dumps(rows, indent=1) + "\n")
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows of the JSON file as Markdown: evaluations per second and, in brackets, times the fastest way's time."""
+    head = ["images of a task", "pixels", "features", *WAYS]
+    return "\n".join([f"| {' | '.join(head)} |", "| ---: " * len(head) + "|", *map(_line, rows)])
+
+
+def _line(row: dict[str, Any]) -> str:
+    rates = row["per_second"].values()
+    cells = [f"{rate:.3g} ({max(rates) / rate:.2g})" for rate in rates]
+    return f"| {row['images']} | {row['size']} | {row['features']} | {' | '.join(cells)} |"
 
 
 def _layer(way: str, images: int, size: int, features: int):

@@ -74,6 +74,11 @@ def test_the_table_is_that_of_its_rows():
     assert document.split("<!-- results/speed/table.md -->\n")[1].split("<!-- end -->")[0] == expected
 
 
+def test_the_table_of_convolutions_is_that_of_its_rows():
+    expected = convolutions.table(json.loads((ROOT / "results" / "speed" / "convolutions.json").read_text()))
+    assert f"\n\n{expected}\n\n" in (ROOT / "benchmarks" / "README.md").read_text()
+
+
 @pytest.mark.parametrize(("flag", "words"), [("--problem=sin", "expected one of sine_5shot"), ("--learner=gpt", "'gpt'")])
 def test_bad_names(flag, words):
     done = _run(flag)

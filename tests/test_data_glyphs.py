@@ -1,10 +1,13 @@
 """Built-in glyphs: the same from the same seed, different classes differ, and harder than matching pixels."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oplstm_jax.data import glyphs as drawing
 from oplstm_jax.data import load, make_sampler, split_classes
 from oplstm_jax.data.glyphs import load_glyphs, render
 
@@ -32,6 +35,40 @@ def test_the_seed_decides_and_a_class_does_not_depend_on_how_many_there_are(glyp
     np.testing.assert_array_equal(fewer.images, glyphs.images[: len(fewer.images)])
     assert load_glyphs(classes=60).digest == fewer.digest
     assert load_glyphs(classes=60, seed=1).digest != fewer.digest
+
+
+@pytest.fixture
+def few(tmp_path, monkeypatch):
+    """A folder that is the cache of sets of 10 classes."""
+    monkeypatch.setenv("OPLSTM_CACHE", str(tmp_path))
+    monkeypatch.setattr(drawing, "CLASSES", 10)
+    return tmp_path / "made"
+
+
+def test_what_is_kept_is_what_was_drawn_and_damage_costs_time_alone(few, monkeypatch):
+    first = load("glyphs")
+    assert first.digest == load_glyphs(classes=10).digest
+    (path,) = few.iterdir()
+    whole = path.read_bytes()
+    with monkeypatch.context() as blind:
+        blind.setattr(drawing, "draw_all", lambda *_: pytest.fail("drawn again"))
+        assert load("glyphs").digest == first.digest
+    path.write_bytes(whole[: len(whole) // 2])
+    assert load("glyphs").digest == first.digest and path.read_bytes() == whole
+    monkeypatch.setenv("OPLSTM_CACHE", "/dev/null/nowhere")
+    assert load("glyphs").digest == first.digest
+
+
+def test_what_was_made_with_other_settings_is_not_taken(few, monkeypatch, x64):
+    noise = np.random.default_rng(0).integers(0, 256, (10, 20, 9, 9), np.uint8)
+    monkeypatch.setattr(drawing, "draw_all", lambda *words: noise[..., : words[-1], : words[-1]])
+    load("glyphs", image_size=8)
+    monkeypatch.setenv("XLA_FLAGS", f"{os.environ['XLA_FLAGS']} --xla_cpu_enable_fast_math=false")
+    load("glyphs", image_size=8)
+    load("glyphs", image_size=9)
+    with jax.enable_x64(False):
+        load("glyphs", image_size=8)
+    assert len(list(few.iterdir())) == 4
 
 
 def test_every_drawing_has_ink_and_no_two_are_equal(glyphs):

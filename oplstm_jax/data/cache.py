@@ -1,14 +1,16 @@
-"""Prepared image sets in the user's cache directory: one .npz per name, written whole or not at all."""
+"""Image sets in the user's cache directory: one .npz per name, written whole or not at all."""
 
+import contextlib
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from oplstm_jax.data.images import ImageSet
-from oplstm_jax.files import atomic
+from oplstm_jax.files import atomic, read_arrays
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -68,3 +70,19 @@ def write_pack(path: Path, image_set: ImageSet) -> None:
             class_split=image_set.class_split,
             digest=np.array(image_set.digest),
         )
+
+
+def kept(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """What `make` returns, or the copy that an earlier call under this name left.
+
+    A copy that is damaged, or no place for one, costs the time of making it and nothing else.
+    """
+    path = cache_dir() / "made" / f"{name}.npz"
+    with contextlib.suppress(ValueError, KeyError):
+        return read_arrays(path, name)["images"]
+    images = make()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as file:
+            np.savez_compressed(file, images=images)
+    return images

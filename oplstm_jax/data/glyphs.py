@@ -6,15 +6,21 @@ stroke's place and of the whole. Drawing j of every class is by drawer j. All of
 """
 
 import functools
+import hashlib
+import os
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
 
+from oplstm_jax.data.cache import kept
 from oplstm_jax.data.images import ImageSet, image_set
 from oplstm_jax.types import Array
 
+CLASSES, DRAWINGS = 1500, 20  # unless others are asked for
 STROKES, KNOTS, POINTS = 4, 6, 64  # most strokes of a class, knots of a stroke, points drawn per stroke
 STROKE_COUNTS = (0.15, 0.4, 0.3, 0.15)  # how often a class has 1, 2, 3, 4 strokes
 BATCH = 50  # classes drawn at a time
@@ -37,7 +43,7 @@ class Hand(NamedTuple):
 
 
 def load_glyphs(
-    classes: int = 1500, drawings: int = 20, image_size: int = 28, seed: int = 0, name: str = "glyphs"
+    classes: int = CLASSES, drawings: int = DRAWINGS, image_size: int = 28, seed: int = 0, name: str = "glyphs"
 ) -> ImageSet:
     """`classes` characters, each drawn once by each of `drawings` drawers, ink 255 on 0, one channel.
 
@@ -50,9 +56,25 @@ def load_glyphs(
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{what} is {value!r}; expected an integer of at least {least}")
     images = draw_all(jax.random.key(seed), classes, drawings, image_size)
+    return _as_set(images.reshape(-1, image_size, image_size, 1), classes, drawings, name)
+
+
+def kept_glyphs(image_size: int = 28) -> ImageSet:
+    """`load_glyphs(image_size=image_size)`, drawn once and then read from the user's cache directory.
+
+    Drawing takes ten seconds of a core, half of them compiling. What could change a bit is part of the file's name:
+    this file, the versions of JAX, the kind of device, and settings of the compiler.
+    """
+    settings = (jax.default_backend(), str(jnp.result_type(float)), os.environ.get("XLA_FLAGS", ""))
+    made_of = (Path(__file__).read_bytes(), jax.__version__, jaxlib.__version__, *settings)
+    name = f"glyphs-{image_size}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}"
+    images = kept(name, lambda: load_glyphs(CLASSES, DRAWINGS, image_size).images)
+    return _as_set(images, CLASSES, DRAWINGS, "glyphs")
+
+
+def _as_set(images: np.ndarray, classes: int, drawings: int, name: str) -> ImageSet:
     split = np.searchsorted(np.cumsum(SPLIT_FRACTIONS)[:2] * classes, np.arange(classes), side="right")
-    names = [f"glyph{i:04d}" for i in range(classes)]
-    return image_set(name, images.reshape(-1, image_size, image_size, 1), [drawings] * classes, names, split)
+    return image_set(name, images, [drawings] * classes, [f"glyph{i:04d}" for i in range(classes)], split)
 
 
 def draw_all(key: Array, classes: int, drawings: int, size: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from oplstm_jax.data import cache
 from oplstm_jax.data.decode import resize_all
-from oplstm_jax.data.glyphs import load_glyphs
+from oplstm_jax.data.glyphs import kept_glyphs
 from oplstm_jax.data.images import ImageSet, image_set, select_classes
 from oplstm_jax.data.sources.folder import load_folder
 from oplstm_jax.data.sources.packs import load_pack
@@ -43,7 +43,7 @@ def load(
     if (split_file is not None or invert) and not is_folder:
         raise ValueError(f"{name_or_path}: split_file and invert are only for a folder of images")
     if name == "glyphs":
-        loaded = _sized(load_glyphs(image_size=image_size or 28), channels)
+        loaded = _sized(kept_glyphs(image_size or 28), channels)
     elif cache.is_prepared(name):
         pack = load_pack(cache.pack_path(name), image_size, channels, allow_shared=name in PREPARABLE)
         loaded = pack._replace(name=name)
