@@ -1,6 +1,7 @@
 """Puts the best finished run of every learner and number of shots into the zoo of trained learners.
 
-    python -m experiments.publish_zoo --workdir=runs/sine [--to=oplstm_jax/zoo] [--largest=2000000] [--learners=op_lstm]
+    python -m experiments.publish_zoo --workdir=runs/sine [--to=oplstm_jax/zoo] [--largest=2000000]
+        [--learners=op_lstm] [--suffix=_best]
 
 Of the seeds of a configuration the one with the best validation score goes in, as NAME.npz and its card NAME.json;
 parameters of more than --largest bytes are left out and the card says so.
@@ -36,7 +37,7 @@ def main() -> None:
     cells: dict[str, list[Path]] = {}
     for run, result in found.items():
         if result is not None and result["learner"] not in NOTHING_TRAINED and _asked_for(result["learner"]):
-            cells.setdefault(entry_name(read_config(root / run)), []).append(root / run)
+            cells.setdefault(entry_name(read_config(root / run)) + flags.FLAGS.suffix, []).append(root / run)
     if not cells:
         raise ValueError(f"workdir {root}: no finished runs there, as experiments.reproduce leaves them")
     target.mkdir(parents=True, exist_ok=True)
@@ -107,4 +108,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("to", str(zoo.FOLDER), "Folder of the entries.")
     flags.DEFINE_integer("largest", 2_000_000, "Bytes up to which parameters are kept.")
     flags.DEFINE_list("learners", None, "Only these learners.")
+    flags.DEFINE_string("suffix", "", "Ending of the names, such as _best for other settings than the authors'.")
     cli.run(main)
