@@ -105,6 +105,14 @@ def test_the_best_validated_seed_is_published_and_large_ones_are_left_out(runs, 
         zoo.load("small", tmp_path)
 
 
+def test_other_settings_go_under_names_of_their_own(tmp_path):
+    words = "--workdir=results/best_sine/runs/best", f"--to={tmp_path}", "--suffix=_best"
+    done = command("experiments.publish_zoo", *words)
+    assert done.returncode == 0, done.stderr
+    assert zoo.names(tmp_path) == [f"sine-{shot}shot-op_lstm_best" for shot in (10, 20, 5)]
+    assert zoo.card("sine-5shot-op_lstm_best", tmp_path)["config"]["options"]["gamma"] == 0.1
+
+
 def test_damaged_parameters_are_refused(runs, tmp_path):
     publish("small", runs, tmp_path, largest=LARGEST)
     with np.load(tmp_path / "small.npz") as file:
