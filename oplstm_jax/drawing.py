@@ -3,6 +3,7 @@
 Needs matplotlib (extra `plots`), which is imported only when something is drawn.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from oplstm_jax.files import atomic
@@ -34,7 +35,18 @@ SERIES = (
     ("#7b3294", ":", "^"),
     ("#9a6a00", "-", "D"),
 )
+FILLS = ("full", "none", "left")  # of the markers of the first five lines, the next five, and the rest
 OTHER = ("#555555", (0, (1, 1)), "x")
+
+
+def series(labels: Iterable[str]) -> dict[str, dict]:
+    """A look of its own for each of up to fifteen labels, in the order in which they first come, as keywords."""
+    found = {}
+    for number, label in enumerate(dict.fromkeys(labels)):
+        colour, dash, marker = SERIES[number % len(SERIES)]
+        fill = FILLS[number // len(SERIES) % len(FILLS)]
+        found[label] = {"color": colour, "ls": dash, "marker": marker, "fillstyle": fill}
+    return found
 
 
 def panels(columns: int, rows: int = 1, size: tuple[float, float] = (5, 3.8)):

@@ -90,16 +90,15 @@ def lines(
 ) -> None:
     """Means with their intervals against numbers, a line per label; panels: title -> label -> (x, estimate) in order.
 
-    log: of the y axis; the x axis has a tick at every number.
+    log: of the y axis; the x axis has a tick at every number. A label looks the same in all panels.
     """
     figure, axes = drawing.panels(len(panels), size=(7.5, 4.2) if len(panels) == 1 else (5, 3.8))
+    styles = drawing.series(itertools.chain.from_iterable(panels.values()))
     for axis, (title, labels) in zip(axes, panels.items(), strict=True):
-        each = zip(labels.items(), itertools.cycle(drawing.SERIES), strict=False)
-        for (label, points), (colour, dash, marker) in each:
+        for label, points in labels.items():
             x, found = zip(*points, strict=True)
             spread = [e.interval if np.isfinite(e.interval) else 0 for e in found]
-            style = {"color": colour, "ls": dash, "marker": marker, "ms": 4, "capsize": 2, "lw": 1.2}
-            axis.errorbar(x, [e.mean for e in found], spread, label=label, **style)
+            axis.errorbar(x, [e.mean for e in found], spread, label=label, ms=4, capsize=2, lw=1.2, **styles[label])
         axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xticks=sorted({p[0] for v in labels.values() for p in v}))
         axis.set_yscale("log" if log else "linear")
     drawing.finish(figure, axes, path)

@@ -17,6 +17,7 @@ from oplstm_jax import MLP
 from oplstm_jax.files import read_arrays
 from oplstm_jax.learners.op_lstm import op_lstm
 from oplstm_jax.problem import Settings
+from oplstm_jax.drawing import series
 from oplstm_jax.program import make_optimiser
 from oplstm_jax.workdir import read_config
 
@@ -97,3 +98,9 @@ def test_variants_on_trained_features_train_these_first(commands, tmp_path):
     names = {name.split("/")[0] for name in read_arrays(tmp_path / "frozen" / "seed1" / "params.npz", "parameters")}
     assert names == {"lstm", "readout"}
     assert "| frozen | 77312 |" in ended.output  # of an LSTM of 128 units that reads 16 features and 5 targets
+
+
+def test_every_line_of_a_figure_looks_like_no_other():
+    looks = series(map(str, [*range(15), *range(15)]))
+    assert len(looks) == 15 == len({(look["color"], look["fillstyle"]) for look in looks.values()})
+    assert len({(look["ls"], look["marker"], look["fillstyle"]) for look in looks.values()}) == 15  # in black and white
