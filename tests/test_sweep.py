@@ -14,10 +14,10 @@ from experiments import sweep_table
 from experiments.run import run_seeds
 from experiments.sweeps import SWEEPS, Variant
 from oplstm_jax import MLP
+from oplstm_jax.drawing import series
 from oplstm_jax.files import read_arrays
 from oplstm_jax.learners.op_lstm import op_lstm
 from oplstm_jax.problem import Settings
-from oplstm_jax.drawing import series
 from oplstm_jax.program import make_optimiser
 from oplstm_jax.workdir import read_config
 
