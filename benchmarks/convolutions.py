@@ -7,7 +7,7 @@
     scan      one task after another, each with the convolution of the library (`tasks_at_once=1`)
 
 Each row is one layer of Conv-4 for four tasks, forward and backward, images and kernels both differentiated: evaluations
-per second, and how many of the fastest way's time the others take.
+per second (of processor time on a CPU, of the clock elsewhere), and how many of the fastest way's time the others take.
 """
 
 import json
@@ -49,15 +49,16 @@ WAYS = {
 
 
 def main() -> None:
+    on_cpu = jax.default_backend() == "cpu"
     print(table([]), flush=True)
     rows = []
     for images, size, features in LAYERS:
         works = {way: measure.repeated(_layer(way, images, size, features)) for way in WAYS}
-        rates = {way: rate.per_core_second for way, rate in measure.compare(works, flags.FLAGS.seconds).items()}
+        rates = {way: rate[on_cpu] for way, rate in measure.compare(works, flags.FLAGS.seconds).items()}
         rows.append({"images": images, "size": size, "features": features, "per_second": rates})
         print(_line(rows[-1]), flush=True)
-    gflops = measure.matmul_gflops().per_core_second
-    print(f"platform {jax.default_backend()}, {gflops:.0f} GFLOPS a core in a 2048 x 2048 product")
+    gflops = measure.matmul_gflops()[on_cpu]
+    print(f"platform {jax.default_backend()}, {gflops:.0f} GFLOPS{' a core' * on_cpu} in a 2048 x 2048 product")
     if flags.FLAGS.json:
         write_text(Path(flags.FLAGS.json), json.dumps(rows, indent=1) + "\n")
 

@@ -65,8 +65,11 @@ def training(config: dict[str, Any], on_device: bool = True) -> Work:
     return Work(run, settings.meta_batch, _time(run, 0 if on_device else 1).clock)
 
 
-def repeated(work: Callable[[jax.Array], jax.Array]) -> Work:
-    """Evaluations of key -> number, one after another in a loop on the device, compiled and ready to be run."""
+def repeated(work: Callable[[jax.Array], jax.Array], units: int = 1) -> Work:
+    """Evaluations of key -> number, one after another in a loop on the device, compiled and ready to be run.
+
+    units: how many units of work each of them is.
+    """
 
     @jax.jit
     def loop(key, count):
@@ -80,7 +83,7 @@ def repeated(work: Callable[[jax.Array], jax.Array]) -> Work:
     def run(count: int) -> None:
         loop(key, count).block_until_ready()
 
-    return Work(run, 1, _time(run, 0).clock)
+    return Work(run, units, _time(run, 0).clock)
 
 
 def compare(works: dict[str, Work], seconds: float, rounds: int = 4) -> dict[str, Rate]:

@@ -57,13 +57,14 @@ def noise_folder() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory()
 
 
-def least_work(config: dict[str, Any], shape: tuple[int, ...]) -> Callable[[Array], Array]:
-    """A function key -> number whose evaluation is the bare arithmetic of one task: products and gate functions only.
+def least_work(config: dict[str, Any], shape: tuple[int, ...], tasks: int = 1) -> Callable[[Array], Array]:
+    """A function key -> number whose evaluation is the bare arithmetic of tasks: products and gate functions only.
 
     Forward and backward, sizes as the learner's, weights shared, nothing in between: no sampling, normalisation,
     pooling, optimiser or dependence of a pass on the one before. shape: of one input, [1] or [H, W, channels].
     """
-    support, query, passes = config["way"] * config["train_shot"], config["way"] * config["query"], config["passes"]
+    support, query = tasks * config["way"] * config["train_shot"], tasks * config["way"] * config["query"]
+    passes = config["passes"]
     gradient_steps = config["learner"] in ("maml", "sap", "warp_maml")
     # A gradient step that is differentiated again costs its own forward and backward pass and two more.
     rows = query + support * (3 * max(passes, 1) if gradient_steps else 1)

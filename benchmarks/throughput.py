@@ -108,7 +108,8 @@ def row(problem: str, learner: str, meta_batch: int | None, **changes: Any) -> d
     works[""].run(1)
     found = {"learner": learner, "problem": problem, "meta_batch": config["meta_batch"]}
     found |= {"compile_seconds": works[""].compile_seconds, "peak_bytes": max(peak_bytes().values())}
-    works["limit_"] = measure.repeated(problems.least_work(config, shape))
+    at_once = 1 if jax.default_backend() == "cpu" else config["meta_batch"]  # an accelerator is idle at small sizes
+    works["limit_"] = measure.repeated(problems.least_work(config, shape, at_once), at_once)
     if flags.FLAGS.plain:
         with plain.plain():
             everything = {**config, "tasks_at_once": config["meta_batch"]}

@@ -95,24 +95,27 @@ def plain(config: ConfigDict) -> dict[str, Any]:
 
 @functools.cache
 def facts() -> dict[str, str]:
-    """What a result must say of its origin, as it is when first asked: commit, hardware, versions, command and date."""
+    """What a result must say of its origin, as it is when first asked: commit, hardware, versions, command and date.
+
+    Where the code is a copy without its repository, $OPLSTM_COMMIT says which commit it is.
+    """
     device = jax.devices()[0]
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
     main_module = sys.modules["__main__"].__spec__
     kind = f"{os.cpu_count()} cores {platform.machine()}" if device.platform == "cpu" else device.device_kind
     return {
-        "commit": commit or "unknown",
+        "commit": _commit() or os.environ.get("OPLSTM_COMMIT", "unknown"),
         "hardware": f"{len(jax.devices())} x {device.platform}, {kind}",
         "versions": f"python {platform.python_version()}, jax {jax.__version__}",
         "command": " ".join(["python -m", main_module.name, *map(portable, sys.argv[1:])]) if main_module else "",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    with contextlib.suppress(OSError):  # no git
+        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False).stdout.strip()
+    return ""
 
 
 def portable(word: str) -> str:
