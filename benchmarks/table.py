@@ -50,6 +50,7 @@ BY_THE_CLOCK = (
     *("original", "x original", "aim"),
 )
 CHANGED = ("learner", "problem", "meta-batch", "before", "after", "ratio")
+ACCELERATOR = ("learner", "problem", "precision", "meta-batch", "at once", "tasks/s", "limit", "of limit")
 WORDS = 2  # columns of words, aligned to the left
 
 
@@ -116,6 +117,18 @@ def _changed(earlier: Row, row: Row) -> tuple[str, ...]:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def accelerator(rows: Sequence[Row]) -> str:
+    """Rows of `benchmarks.accelerator` as Markdown."""
+    lines = []
+    for row in rows:
+        rate, limit = row["tasks_per_second"], row["limit_tasks_per_second"]
+        sizes = row["meta_batch"], row.get("tasks_at_once", row["meta_batch"])
+        cells = row["learner"], row["problem"], row.get("precision", "float32"), *sizes
+        lines.append((*map(str, cells), f"{rate:.0f}", f"{limit:.0f}", f"{100 * rate / limit:.0f} %"))
+    return _lines(ACCELERATOR, lines)
+
 
 
 if __name__ == "__main__":

@@ -114,7 +114,8 @@ def facts() -> dict[str, str]:
 def _commit() -> str:
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     with contextlib.suppress(OSError):  # no git
-        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False).stdout.strip()
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
     return ""
 
 

@@ -14,7 +14,7 @@
     meta_batch, learning_rate, outer_clip
     final_learning_rate    where a cosine takes the learning rate by the end of meta-training (None: it is constant)
     skip_nonfinite         leave out and count meta-gradients that are not finite, instead of ending the run
-    tasks_at_once          tasks of a meta-batch vectorised together (None: all, or one where that is faster on a CPU)
+    tasks_at_once          tasks of a meta-batch vectorised together (None: all, or one where that is faster)
     train_tasks, validate_every, log_every, validation_tasks, test_tasks, patience_tasks
     norm                   normalisation mode of the base-learner (`layer` for vit, which has layer norm alone)
     precision              float32, or bfloat16 for the convolutions of conv4
@@ -40,22 +40,32 @@ from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.task_lists import task_list_digest
 from oplstm_jax.types import Learner, Params, Sampler
 
+ADAPT_CONVOLUTIONS = ("maml", "sap", "warp_maml")
+LARGE = 84  # pixels; measured at 28, where vectorising is faster, and at 84
+
 
 def build_settings(config: Mapping[str, Any]) -> Settings:
     """How long and how meta-training goes. Raises ValueError for a number out of range or no number."""
     check_numbers(config)
     settings = Settings(**{name: config[name] for name in Settings._fields})
     at_once, meta_batch = settings.tasks_at_once, settings.meta_batch
-    if at_once is None and jax.default_backend() == "cpu" and _fills_the_cache(config):
+    if at_once is None and _one_by_one(config):
         return settings._replace(tasks_at_once=1)
     if at_once is not None and (at_once < 1 or meta_batch % at_once):
         raise ValueError(f"tasks_at_once is {at_once}: expected a divisor of meta_batch, {meta_batch}")
     return settings
 
 
-def _fills_the_cache(config: Mapping[str, Any]) -> bool:
-    """Whether a CPU works faster on one task after another: feature maps, or own weights for pixels, are large."""
-    return config["base"] in CONVOLUTIONAL or (config["learner"] == "maml" and config["data"] != "sine")
+def _one_by_one(config: Mapping[str, Any]) -> bool:
+    """Whether one task after another is faster than all of a meta-batch together, by `benchmarks/README.md`.
+
+    On a CPU where feature maps, or weights of each task for pixels, fill its cache; on a GPU for convolutions of each
+    task on large images, which are grouped convolutions if vectorised.
+    """
+    if jax.default_backend() == "cpu":
+        return config["base"] in CONVOLUTIONAL or (config["learner"] == "maml" and config["data"] != "sine")
+    adapts = config["learner"] in ADAPT_CONVOLUTIONS and config["base"] in CONVOLUTIONAL
+    return jax.default_backend() == "gpu" and adapts and (config["image_size"] or 0) >= LARGE
 
 
 def build_problem(config: Mapping[str, Any]) -> Problem:

@@ -14,6 +14,8 @@ from oplstm_jax.types import Array, Learner, Loss, Params, Sampler
 # The published key of the task lists: task i of a list is sampled with fold_in(fold_in(key(LIST_KEY), list), i).
 LIST_KEY = 2310_14139
 LISTS = {"validation": 1, "test": 2}
+# Tasks in memory at a time, and numbers of their inputs: 25 tasks of 84x84 images take 27 GB of a GPU.
+AT_ONCE, INPUTS = 25, 2**23
 
 
 def task_keys(split: str, count: int) -> Array:
@@ -27,7 +29,8 @@ def make_evaluate(
 ) -> Callable[[Params, Array, Sampler], Array]:
     """A jitted (params, task keys [n], sample) -> scores [n].
 
-    tasks_at_once: tasks that are in memory at a time, 25 for None. mesh: devices that share the tasks.
+    tasks_at_once: tasks that are in memory at a time, for None 25 or, of large images, fewer. mesh: devices that share
+    the tasks.
     """
     axis = axis_of(mesh)
 
@@ -38,7 +41,7 @@ def make_evaluate(
 
     def shared(params: Params, keys: Array, sample: Sampler) -> Array:
         one = functools.partial(one_task, params, sample)
-        scores = jax.lax.map(one, share(keys, axis), batch_size=tasks_at_once or 25)
+        scores = jax.lax.map(one, share(keys, axis), batch_size=tasks_at_once or fitting(sample))
         return scores if axis is None else jax.lax.all_gather(scores, axis, tiled=True)
 
     @jax.jit
@@ -48,3 +51,9 @@ def make_evaluate(
         return on_every_device(shared, mesh)(params, keys[filled], sample)[: len(keys)]
 
     return evaluate
+
+
+def fitting(sample: Sampler) -> int:
+    """How many tasks are scored at a time where nobody asks for a number: as many as bound the memory of a device."""
+    episode = jax.eval_shape(lambda: sample(jax.random.key(0)))
+    return max(1, min(AT_ONCE, INPUTS // (episode.support.x.size + episode.query.x.size)))

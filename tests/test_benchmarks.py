@@ -74,9 +74,18 @@ def test_the_table_is_that_of_its_rows():
     assert document.split("<!-- results/speed/table.md -->\n")[1].split("<!-- end -->")[0] == expected
 
 
-def test_the_table_of_convolutions_is_that_of_its_rows():
-    expected = convolutions.table(json.loads((ROOT / "results" / "speed" / "convolutions.json").read_text()))
+@pytest.mark.parametrize("name", ["convolutions", "convolutions_gpu"])
+def test_the_table_of_convolutions_is_that_of_its_rows(name):
+    expected = convolutions.table(json.loads((ROOT / "results" / "speed" / f"{name}.json").read_text()))
     assert f"\n\n{expected}\n\n" in (ROOT / "benchmarks" / "README.md").read_text()
+
+
+def test_the_tables_of_a_gpu_are_those_of_its_rows():
+    document = (ROOT / "benchmarks" / "README.md").read_text()
+    alone, shared = (json.loads((ROOT / "results" / "speed" / f"{name}.json").read_text()) for name in ("gpu", "gpu_shared"))
+    adapting = [row for row in shared if row["learner"] in ("maml", "sap", "warp_maml") and "mlp" not in row["problem"]]
+    for rows in (alone, adapting):
+        assert f"\n\n{table.accelerator(rows)}" in document
 
 
 @pytest.mark.parametrize(("flag", "words"), [("--problem=sin", "expected one of sine_5shot"), ("--learner=gpt", "'gpt'")])

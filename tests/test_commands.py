@@ -8,10 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import pytest
 from processes import OPTIMISED
 
-from experiments.configs import natural, omniglot, sine
+from experiments.configs import natural, omniglot, omniglot_conv4, sine
 from oplstm_jax.build import build_settings
 
 ROOT = Path(__file__).parents[1]
@@ -139,6 +140,22 @@ def test_sine_configs_hold_the_fields_everybody_relies_on(learner):
      (natural.get_config("protonet"), 1)],
 )  # fmt: skip
 def test_a_cpu_takes_one_task_at_a_time_where_more_do_not_fit_its_cache(config, expected):
+    assert build_settings(config).tasks_at_once == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (omniglot.get_config("maml"), None),
+        (omniglot_conv4.get_config("maml"), None),
+        (natural.get_config("maml"), 1),
+        (natural.get_config("sap"), 1),
+        (natural.get_config("warp_maml,meta_batch=2"), 1),
+        (natural.get_config("protonet"), None),
+    ],
+)
+def test_a_gpu_takes_one_task_at_a_time_where_each_convolves_large_images_its_own_way(config, expected, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert build_settings(config).tasks_at_once == expected
 
 

@@ -12,8 +12,9 @@ from experiments.configs import sine
 from experiments.run import run_config
 from oplstm_jax import build, params
 from oplstm_jax.checkpoint import Checkpoints
-from oplstm_jax.evaluate import make_evaluate, task_keys
+from oplstm_jax.evaluate import fitting, make_evaluate, task_keys
 from oplstm_jax.signals import Interrupted
+from oplstm_jax.types import Episode, Split
 from oplstm_jax.workdir import InUse, Workdir, read_metrics
 
 FIELDS = (
@@ -64,6 +65,15 @@ def test_the_best_validated_parameters_are_tested(finished):
     evaluate = make_evaluate(problem.eval_learner, problem.score)
     scores = evaluate(weights, task_keys("test", 30), problem.sampler("test"))
     np.testing.assert_allclose(np.mean(scores), result["score"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("pixels", "channels", "expected"), [(28, 1, 25), (84, 3, 4), (800, 3, 1)])
+def test_fewer_large_images_are_scored_at_a_time(pixels, channels, expected):
+    def sample(key):
+        images = jnp.zeros((80, pixels, pixels, channels))
+        return Episode(Split(images[:5], jnp.eye(5)), Split(images[5:], jnp.zeros((75, 5))))
+
+    assert fitting(sample) == expected
 
 
 def test_a_finished_run_is_not_run_again(finished):
