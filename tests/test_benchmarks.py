@@ -1,5 +1,6 @@
 """The benchmark measures what it says, briefly."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -118,3 +119,19 @@ def test_the_plain_version_computes_the_same(problem, learner):
         slow_program, slow = gradient()
     assert fast_program != slow_program
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), fast, slow)
+
+
+@pytest.mark.parametrize(("module", "flag", "words"), [
+    ("accelerator", "--row=99", "flag --row is 99: expected at most 21"),
+    ("idle", "--tasks=0", "--tasks"),
+])
+def test_bad_flags_of_what_is_for_accelerators(module, flag, words):
+    done = subprocess.run([sys.executable, "-m", f"benchmarks.{module}", flag], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and words in done.stderr
+
+
+def test_rests_lie_between_spans_of_work():
+    code = "from benchmarks import idle; print(idle.rest([(5e6, 6e6), (0, 1e6), (0.5e6, 2e6), (9e6, 10e6)]))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert ast.literal_eval(done.stdout) == {"seconds": 0.01, "busy": 0.4, "longest_rests_ms": [3.0, 3.0]}
