@@ -8,7 +8,6 @@ Trains on noise of the size of the configuration's images (glyphs, where it read
 import json
 import tempfile
 import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,10 +34,14 @@ def main() -> None:
         if config.image_size == 84:
             config.data = problems.noise_pack(Path(folder))
         run, traces = Path(folder) / "run", Path(folder) / "traces"
-        watcher = threading.Thread(target=_profile, args=(run / "metrics.jsonl", traces, flags.FLAGS.seconds))
+        ended = threading.Event()
+        watcher = threading.Thread(target=_profile, args=(run / "metrics.jsonl", traces, ended))
         watcher.start()
-        run_config(config, run)
-        watcher.join()
+        try:
+            run_config(config, run)
+        finally:
+            ended.set()
+            watcher.join()
         spans = busy_spans(traces)
     if not spans:
         raise ValueError(f"the profile holds no work of a device: expected a GPU, not {jax.default_backend()}")
@@ -69,12 +72,13 @@ def busy_spans(folder: Path) -> list[tuple[float, float]]:
     return spans
 
 
-def _profile(metrics: Path, folder: Path, seconds: float, chunks: int = 3) -> None:
-    """Waits until some chunks are done, then profiles this process."""
+def _profile(metrics: Path, folder: Path, ended: threading.Event, chunks: int = 3) -> None:
+    """Waits until some chunks are done, then profiles this process, for the time asked for or until the run has ended."""
     while not metrics.exists() or len(metrics.read_text().splitlines()) < chunks:
-        time.sleep(0.05)
+        if ended.wait(0.05):
+            return
     with jax.profiler.trace(str(folder)):
-        time.sleep(seconds)
+        ended.wait(flags.FLAGS.seconds)
 
 
 if __name__ == "__main__":
