@@ -172,3 +172,4 @@ def _log_to_stderr() -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of a write that failed the command tells itself
