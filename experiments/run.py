@@ -112,11 +112,12 @@ def facts() -> dict[str, str]:
 
 
 def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    with contextlib.suppress(OSError):  # no git
+    command = ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=12"]  # only reads
+    try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-    return ""
+    except OSError:  # no git
+        return ""
+    return done.stdout.strip()
 
 
 def portable(word: str) -> str:
