@@ -7,8 +7,6 @@ one after another on the idle device. The limit is the bare arithmetic of a whol
 """
 
 import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -55,7 +53,7 @@ def main() -> None:
     wanted = range(len(ROWS)) if flags.FLAGS.row is None else [flags.FLAGS.row]
     if max(wanted) >= len(ROWS):
         raise ValueError(f"flag --row is {flags.FLAGS.row}: expected at most {len(ROWS) - 1}")
-    peaks = _compile(len(ROWS)) if flags.FLAGS.workers else {}
+    peaks = _compile() if flags.FLAGS.workers else {}
     flags.FLAGS.plain = False
     print(throughput.HEAD, flush=True)
     rows = []
@@ -77,21 +75,21 @@ def _measure(number: int) -> dict[str, Any] | None:
     return {**throughput.show(found), **fields}
 
 
-def _compile(count: int) -> dict[int, dict[str, Any]]:
+def _compile() -> dict[int, dict[str, Any]]:
     """Compiles every row in a process of its own; by number, what only such a process can say of a row."""
-    folder = Path(cli.required("compilation_cache"))
+    cli.required("compilation_cache")
 
     def one(number: int) -> dict[str, Any]:
-        file = folder / f"row{number}.json"
-        own = [f"--row={number}", "--seconds=0.1", f"--json={file}", f"--compilation_cache={folder}"]
-        done = subprocess.run([sys.executable, "-m", "benchmarks.accelerator", *own], check=False, capture_output=True, text=True)
-        found = json.loads(file.read_text()) if file.exists() else []
+        try:
+            found, line = throughput.in_own_process(f"row {number}", f"--row={number}", "--seconds=0.1", "--workers=0")
+        except ValueError as error:
+            found, line = [], str(error)
         if not found:
-            print(f"row {number}: {(done.stdout + done.stderr).strip().splitlines()[-1][:200]}", flush=True)
+            print(line, flush=True)
         return {name: found[0][name] for name in ("compile_seconds", "peak_bytes")} if found else {}
 
     with ThreadPoolExecutor(flags.FLAGS.workers) as pool:
-        return dict(enumerate(pool.map(one, range(count))))
+        return dict(enumerate(pool.map(one, range(len(ROWS)))))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.configs import natural, omniglot, omniglot_conv4, sine
+from oplstm_jax import build
 from oplstm_jax.nets.conv import conv3x3
 from oplstm_jax.nets.lstm import init_stack, stack_step
 from oplstm_jax.types import Array
@@ -65,7 +66,7 @@ def least_work(config: dict[str, Any], shape: tuple[int, ...], tasks: int = 1) -
     """
     support, query = tasks * config["way"] * config["train_shot"], tasks * config["way"] * config["query"]
     passes = config["passes"]
-    gradient_steps = config["learner"] in ("maml", "sap", "warp_maml")
+    gradient_steps = config["learner"] in build.GRADIENT_LEARNERS
     # A gradient step that is differentiated again costs its own forward and backward pass and two more.
     rows = query + support * (3 * max(passes, 1) if gradient_steps else 1)
     sizes = tuple(config["options"].get("sizes", ()))

@@ -2,7 +2,8 @@
 
     python -m benchmarks.table [--results=results/speed]      prints them, and writes them there and to README.md
 
-`quiet.json`, `before.json` and `after.json` there are rows of `benchmarks.throughput` (lists, as --json writes them).
+`quiet.json`, `before.json` and `after.json` there are rows of `benchmarks.throughput` (lists, as --json writes them),
+`gpu.json` and `gpu_shared.json` of `benchmarks.accelerator`, whose tables are in README.md alone.
 """
 
 import json
@@ -15,6 +16,7 @@ from absl import flags
 from benchmarks.measure import steady
 from experiments import cli
 from experiments.marked import replace_marked
+from oplstm_jax.build import GRADIENT_LEARNERS
 from oplstm_jax.files import write_text
 
 flags.DEFINE_string("results", "results/speed", "Folder of quiet.json, before.json and after.json; table.md is written there.")
@@ -59,7 +61,8 @@ def main() -> None:
     text = tables(*(json.loads((folder / f"{name}.json").read_text()) for name in ("quiet", "before", "after")))
     print(text, end="")
     write_text(folder / "table.md", text)
-    replace_marked(Path("benchmarks/README.md"), f"{folder.as_posix()}/table.md", text)
+    for name, found in {"table.md": text, **{f"{name}.json": found for name, found in gpu_tables(folder).items()}}.items():
+        replace_marked(Path("benchmarks/README.md"), f"{folder.as_posix()}/{name}", found)
 
 
 def tables(quiet: list[Row], before: list[Row], after: list[Row]) -> str:
@@ -119,16 +122,18 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def accelerator(rows: Sequence[Row]) -> str:
-    """Rows of `benchmarks.accelerator` as Markdown."""
-    lines = []
-    for row in rows:
-        rate, limit = row["tasks_per_second"], row["limit_tasks_per_second"]
-        sizes = row["meta_batch"], row.get("tasks_at_once", row["meta_batch"])
-        cells = row["learner"], row["problem"], row.get("precision", "float32"), *sizes
-        lines.append((*map(str, cells), f"{rate:.0f}", f"{limit:.0f}", f"{100 * rate / limit:.0f} %"))
-    return _lines(ACCELERATOR, lines)
+def gpu_tables(folder: Path) -> dict[str, str]:
+    """By file, Markdown of rows of `benchmarks.accelerator`: of an idle device all, of a shared one convolutions of each task."""
+    rows = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("gpu", "gpu_shared")}
+    rows["gpu_shared"] = [r for r in rows["gpu_shared"] if r["learner"] in GRADIENT_LEARNERS and "mlp" not in r["problem"]]
+    return {name: _lines(ACCELERATOR, [_of_accelerator(row) for row in found]) for name, found in rows.items()}
 
+
+def _of_accelerator(row: Row) -> tuple[str, ...]:
+    rate, limit = row["tasks_per_second"], row["limit_tasks_per_second"]
+    sizes = row["meta_batch"], row.get("tasks_at_once", row["meta_batch"])
+    words = row["learner"], row["problem"], row.get("precision", "float32")
+    return (*words, *map(str, sizes), _number(rate), _number(limit), f"{100 * rate / limit:.0f} %")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def main() -> None:
     elif flags.FLAGS.problem and flags.FLAGS.learner:
         rows = [show(row(*pairs[0], flags.FLAGS.meta_batch))]
     else:
-        rows = [_in_own_process(*pair) for pair in pairs]
+        rows = [_of_pair(*pair) for pair in pairs]
     if flags.FLAGS.json:
         write_text(Path(flags.FLAGS.json), json.dumps(rows, indent=1) + "\n")
 
@@ -83,18 +83,26 @@ def chosen() -> list[tuple[str, str]]:
     return pairs
 
 
-def _in_own_process(problem: str, learner: str) -> dict[str, Any]:
+def _of_pair(problem: str, learner: str) -> dict[str, Any]:
     """The row of one pair, measured in a process of its own, so that compilation and peak memory are its own."""
+    (found,), line = in_own_process(f"{learner} on {problem}", f"--problem={problem}", f"--learner={learner}")
+    print(line, flush=True)
+    return found
+
+
+def in_own_process(what: str, *own: str) -> tuple[list[dict[str, Any]], str]:
+    """Rows, and the last line, of this command with further flags in another process.
+
+    Raises ValueError that says of what, if it fails.
+    """
+    module = sys.modules["__main__"].__spec__.name
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "row.json"
-        own = [f"--problem={problem}", f"--learner={learner}", f"--json={file}"]
-        command = [sys.executable, "-m", "benchmarks.throughput", *sys.argv[1:], *own]
+        file = Path(folder) / "rows.json"
+        command = [sys.executable, "-m", module, *sys.argv[1:], *own, f"--json={file}"]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
-            raise ValueError(f"{learner} on {problem}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
-        (found,) = json.loads(file.read_text())
-    print(done.stdout.splitlines()[-1], flush=True)
-    return found
+            raise ValueError(f"{what}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
+        return json.loads(file.read_text()), done.stdout.splitlines()[-1]
 
 
 def row(problem: str, learner: str, meta_batch: int | None, **changes: Any) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.task_lists import task_list_digest
 from oplstm_jax.types import Learner, Params, Sampler
 
-ADAPT_CONVOLUTIONS = ("maml", "sap", "warp_maml")
+GRADIENT_LEARNERS = ("maml", "sap", "warp_maml")  # which adapt all layers, convolutions too
 LARGE = 84  # pixels; measured at 28, where vectorising is faster, and at 84
 
 
@@ -64,7 +64,7 @@ def _one_by_one(config: Mapping[str, Any]) -> bool:
     """
     if jax.default_backend() == "cpu":
         return config["base"] in CONVOLUTIONAL or (config["learner"] == "maml" and config["data"] != "sine")
-    adapts = config["learner"] in ADAPT_CONVOLUTIONS and config["base"] in CONVOLUTIONAL
+    adapts = config["learner"] in GRADIENT_LEARNERS and config["base"] in CONVOLUTIONAL
     return jax.default_backend() == "gpu" and adapts and (config["image_size"] or 0) >= LARGE
 
 
