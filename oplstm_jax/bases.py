@@ -15,6 +15,7 @@ from oplstm_jax.nets.transformer import VisionTransformer
 BASES = ("mlp", "conv4", "resnet12", "vit", "none")
 CONVOLUTIONAL = ("conv4", "resnet12")
 PRECISIONS = ("float32", "bfloat16")
+SHARE_FEATURES = ("op_lstm_head", "protonet", "lstm", "pi_lstm")  # learners whose tasks do not change convolutions
 
 
 def build_base(config: Mapping[str, Any]) -> nn.Module | None:
@@ -28,7 +29,8 @@ def build_base(config: Mapping[str, Any]) -> nn.Module | None:
     if config["base"] == "none":
         return None
     if config["base"] == "conv4":
-        return Conv4(config["filters"], outputs(config), config["norm"], precision=config["precision"])
+        fused = config["learner"] in SHARE_FEATURES
+        return Conv4(config["filters"], outputs(config), config["norm"], precision=config["precision"], fused=fused)
     if config["base"] == "resnet12":
         return ResNet12(config["filters"], outputs(config), config["norm"])
     if config["base"] == "vit":

@@ -1,15 +1,17 @@
 """Conv-4, the convolutional base-learner of few-shot image classification (SPEC §0)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.nets import conv_pool
 from oplstm_jax.nets.conv import conv3x3
 from oplstm_jax.nets.dense import Dense
 from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
-from oplstm_jax.nets.norm import Norm
+from oplstm_jax.nets.norm import OF_BATCHES, Norm
 from oplstm_jax.types import Array
 
 
@@ -23,6 +25,8 @@ class Conv4(nn.Module):
 
     precision: float32, or bfloat16 for images, feature maps and convolutions; parameters, statistics of the
     normalisation and what follows the blocks keep their own.
+    fused: the first block in one kernel (`nets/conv_pool.py`) where that fits: on NVIDIA GPUs, with statistics of
+    batches, for first derivatives and images that need none.
     """
 
     filters: int = 64
@@ -30,15 +34,19 @@ class Conv4(nn.Module):
     norm: str = "transductive"
     blocks: int = 4
     precision: str = "float32"
+    fused: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         check_images(x, self.blocks)
+        fused = (
+            self.fused and self.norm in OF_BATCHES and conv_pool.available() and conv_pool.fits(x.shape, self.filters)
+        )
         given = x.dtype
         if self.precision != "float32":
             x = x.astype(self.precision)
         for block in range(self.blocks):
-            x = Conv3x3(self.filters, name=f"conv_{block}")(x)
+            x = Conv3x3(self.filters, pending=fused and block == 0, name=f"conv_{block}")(x)
             x = jax.nn.relu(Norm(self.norm, name=f"norm_{block}")(x, max_pool))  # the ReLU commutes with the maximum
         x = x.reshape(x.shape[0], -1).astype(given)
         return x if self.outputs is None else output_layer(self.outputs, x.shape[-1])(x)
@@ -53,18 +61,22 @@ class Conv3x3(nn.Module):
     """3x3 convolution, stride 1, padding 1, of x [M, H, W, F]: [M, H, W, filters]. Parameters: kernel and bias.
 
     `change`, if given, is applied to the kernel [3, 3, F, filters] before it is used.
+    pending: leaves the convolution to the normalisation that follows, which would take a bias away again.
     """
 
     filters: int
     kernel_init: Callable[..., Array] = fan_in_kernel
     bias_init: Callable[..., Array] | None = None
+    pending: bool = False
 
     @nn.compact
-    def __call__(self, x: Array, change: Callable[[Array], Array] | None = None) -> Array:
+    def __call__(self, x: Array, change: Callable[[Array], Array] | None = None) -> Any:
         features = x.shape[-1]
         kernel = self.param("kernel", self.kernel_init, (3, 3, features, self.filters))
         bias = self.param("bias", self.bias_init or fan_in_bias(9 * features), (self.filters,))
         kernel = change(kernel) if change else kernel
+        if self.pending:
+            return conv_pool.Convolution(x, kernel)
         return conv3x3(x, kernel.astype(x.dtype)) + bias[None, None, None].astype(x.dtype)
 
 

@@ -8,6 +8,7 @@ Modes, printed beside every score:
     none          no normalisation, no parameters
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +16,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.nets.conv_pool import Convolution
 from oplstm_jax.types import Array, Params
 
 MODES = ("transductive", "support", "layer", "none")
+OF_BATCHES = ("transductive", "support")  # one mean per feature, which takes away what all examples have in common
 EPSILON = 1e-5
 Stats = Any  # the support set's statistics, {} unless the mode is "support"
 
@@ -31,29 +34,38 @@ class Norm(nn.Module):
     mode: str = "transductive"
 
     @nn.compact
-    def __call__(self, x: Array, pool: Callable[[Array], Array] | None = None) -> Array:
+    def __call__(self, x: Array | Convolution, pool: Callable[[Array], Array] | None = None) -> Array:
         """With `pool`, a maximum over windows, the result is that of pooling the normalised x.
 
         The maximum is taken first, of x or, where the scale is negative, of -x, so that only what is left of it is
-        normalised.
+        normalised. A `Convolution` is pooled over 2x2 windows as it is carried out, in a mode of OF_BATCHES.
         """
         check_mode(self.mode)
         if self.mode == "none":
+            if isinstance(x, Convolution):
+                raise ValueError(f"norm none of a pending convolution: expected one of {', '.join(OF_BATCHES)}")
             return pool(x) if pool else x
-        ones = (1,) * (x.ndim - 1)
+        ones = (1,) * (len(x.shape) - 1)
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],)).reshape(*ones, -1)
         shift = self.param("shift", nn.initializers.zeros, (x.shape[-1],)).reshape(*ones, -1)
-        mean, variance = self._statistics(x)
-        if pool:
-            sign = jnp.where(scale < 0, -1, 1).astype(x.dtype)
-            x = sign * pool(sign * x)
+        sign = jnp.where(scale < 0, -1, 1)
+        if isinstance(x, Convolution):
+            x, *of_x = x.pooled(sign.ravel())
+            of_x = [moment.reshape(*ones, -1) for moment in of_x]
+            mean, variance = self._statistics(lambda: (of_x[0], of_x[1]))
+        else:
+            mean, variance = self._statistics(functools.partial(self._moments, x))
+            x = sign.astype(x.dtype) * pool(sign.astype(x.dtype) * x) if pool else x
         return ((x - mean) * (scale / jnp.sqrt(variance + EPSILON)) + shift).astype(x.dtype)
 
-    def _statistics(self, x: Array) -> tuple[Array, Array]:
+    def _moments(self, x: Array) -> tuple[Array, Array]:
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return moments(x, tuple(range(1, x.ndim)) if self.mode == "layer" else tuple(range(x.ndim - 1)))
+
+    def _statistics(self, measure: Callable[[], tuple[Array, Array]]) -> tuple[Array, Array]:
         if self.mode == "support" and self.has_variable("stats", "mean") and not self.is_mutable_collection("stats"):
             return self.get_variable("stats", "mean"), self.get_variable("stats", "variance")
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        mean, variance = moments(x, tuple(range(1, x.ndim)) if self.mode == "layer" else tuple(range(x.ndim - 1)))
+        mean, variance = measure()
         if self.mode == "support" and self.is_mutable_collection("stats"):
             self.put_variable("stats", "mean", mean)
             self.put_variable("stats", "variance", variance)
