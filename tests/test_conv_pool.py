@@ -7,7 +7,16 @@ import pytest
 
 from oplstm_jax.bases import build_base
 from oplstm_jax.nets import conv_pool
-from oplstm_jax.nets.conv4 import Conv4
+from oplstm_jax.nets.conv import plain_conv3x3
+from oplstm_jax.nets.conv4 import Conv4, max_pool
+from oplstm_jax.nets.norm import Norm, moments
+
+
+def plain_conv_pool(x, kernel, sign):
+    y = plain_conv3x3(x, kernel)
+    mean, variance = moments(y, (0, 1, 2))
+    sign = sign[None, None, None]
+    return conv_pool.Pooled(sign * max_pool(sign * y), mean.ravel(), variance.ravel())
 
 
 @pytest.mark.parametrize("shape", [(3, 14, 14, 1), (2, 20, 16, 3)])
@@ -17,7 +26,7 @@ def test_kernels_are_convolution_moments_and_pooling(shape):
     kernel = 0.2 * jax.random.normal(keys[1], (3, 3, shape[-1], 16))
     sign = jnp.sign(jax.random.normal(keys[2], (16,)))
     found, back = jax.vjp(lambda k: conv_pool.conv_pool(x, k, sign), kernel)
-    wanted, plain_back = jax.vjp(lambda k: conv_pool.plain_conv_pool(x, k, sign), kernel)
+    wanted, plain_back = jax.vjp(lambda k: plain_conv_pool(x, k, sign), kernel)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     of_maximum, *of_moments = jax.random.split(keys[3], 3)
@@ -66,3 +75,10 @@ def test_only_learners_that_share_features_have_it():
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="H and W even"):
         conv_pool.conv_pool(jnp.ones((1, 15, 14, 1)), jnp.ones((3, 3, 1, 16)), jnp.ones(16))
+
+
+@pytest.mark.parametrize("mode", ["layer", "none"])
+def test_a_pending_convolution_needs_statistics_of_batches(mode):
+    pending = conv_pool.Convolution(jnp.ones((1, 14, 14, 1)), jnp.ones((3, 3, 1, 16)))
+    with pytest.raises(ValueError, match="transductive, support"):
+        Norm(mode).init(jax.random.key(0), pending)

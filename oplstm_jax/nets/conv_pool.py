@@ -2,17 +2,17 @@
 
 What a 3x3 convolution of 84x84 colour images writes is 21 times what it reads, and Conv-4 needs of it only a mean, a
 variance and the maximum of every 2x2 window. `nets/conv_pool_kernels.py` computes a tile of it from the pixels, uses
-it and forgets it, on the way back once more; `plain_conv_pool` is the same function in XLA's operations.
+it and forgets it, on the way back once more.
 """
 
 import functools
 import os
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax.nets.conv import plain_conv3x3
 from oplstm_jax.types import Array
 
 MOST_FEATURES = 4  # of a pixel
@@ -49,27 +49,23 @@ def available() -> bool:
     if os.environ.get(SWITCH) == "0" or jax.default_backend() != "gpu":
         return False
     try:
-        from oplstm_jax.nets import conv_pool_kernels  # noqa: F401  (its part of JAX may be gone in later versions)
-
+        _kernels()
         return float(jax.devices()[0].compute_capability) >= 8
     except (ImportError, AttributeError, ValueError):
         return False
+
+
+def _kernels() -> ModuleType:
+    """Imported where needed: it takes time, and later versions of JAX may lack what they are written in."""
+    from oplstm_jax.nets import conv_pool_kernels
+
+    return conv_pool_kernels
 
 
 def fits(shape: tuple[int, ...], filters: int) -> bool:
     """Whether `conv_pool` takes images [M, H, W, F] of this shape and kernels with so many filters."""
     even = len(shape) == 4 and shape[1] % 2 == shape[2] % 2 == 0
     return even and shape[3] <= MOST_FEATURES and filters >= 16 and filters.bit_count() == 1
-
-
-def plain_conv_pool(x: Array, kernel: Array, sign: Array) -> Pooled:
-    """`conv_pool` by XLA, with all derivatives of any order."""
-    y = plain_conv3x3(x, kernel)
-    high = y.astype(jnp.promote_types(y.dtype, jnp.float32))
-    batch, height, width, features = y.shape
-    sign, axes = sign.astype(y.dtype)[None, None, None], (0, 1, 2)
-    windows = (sign * y).reshape(batch, height // 2, 2, width // 2, 2, features)
-    return Pooled(sign * jnp.max(windows, (2, 4)), jnp.mean(high, axes), jnp.var(high, axes))
 
 
 @jax.custom_vjp
@@ -85,9 +81,7 @@ def conv_pool(x: Array, kernel: Array, sign: Array) -> Pooled:
             f"images {x.shape}, kernel {kernel.shape}: expected [M, H, W, F] and [3, 3, F, G], H and W even, "
             f"F at most {MOST_FEATURES}, G a power of two from 16"
         )
-    from oplstm_jax.nets import conv_pool_kernels
-
-    return Pooled(*conv_pool_kernels.forward(x, kernel, sign))
+    return Pooled(*_kernels().forward(x, kernel, sign))
 
 
 def _kept(x: Array, kernel: Array, sign: Array) -> tuple[Pooled, Any]:
@@ -100,9 +94,7 @@ def _gradients(kept: Any, g: Pooled) -> tuple[Array, Array, Array]:
     x, kernel, sign, mean = kept
     slope = 2 * g.variance / x[..., 0].size
     level = g.mean / x[..., 0].size - slope * mean
-    from oplstm_jax.nets import conv_pool_kernels
-
-    grads = conv_pool_kernels.backward(x, kernel, sign, level, slope, g.maximum)
+    grads = _kernels().backward(x, kernel, sign, level, slope, g.maximum)
     return jnp.zeros_like(x), grads.astype(kernel.dtype), jnp.zeros_like(sign)
 
 

@@ -41,10 +41,11 @@ class Norm(nn.Module):
         normalised. A `Convolution` is pooled over 2x2 windows as it is carried out, in a mode of OF_BATCHES.
         """
         check_mode(self.mode)
-        if self.mode == "none":
-            if isinstance(x, Convolution):
-                raise ValueError(f"norm none of a pending convolution: expected one of {', '.join(OF_BATCHES)}")
-            return pool(x) if pool else x
+        if not isinstance(x, Convolution):
+            if self.mode == "none":
+                return pool(x) if pool else x
+        elif self.mode not in OF_BATCHES:
+            raise ValueError(f"norm {self.mode} of a pending convolution: expected one of {', '.join(OF_BATCHES)}")
         ones = (1,) * (len(x.shape) - 1)
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],)).reshape(*ones, -1)
         shift = self.param("shift", nn.initializers.zeros, (x.shape[-1],)).reshape(*ones, -1)
