@@ -27,6 +27,7 @@ def plain() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for module, name, value in (
             (lstm, "cell_step", _cell_step),
+            (sys.modules["oplstm_jax.learners.lstm"], "read_sequence", _read_sequence),
             (conv4, "conv3x3", plain_conv3x3),
             (conv4, "max_pool", functools.partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))),
             (fast_weights, "prefer_factors", lambda widths, rows: False),
@@ -44,8 +45,16 @@ def _run_passes(one_pass: Callable, carry: Any, passes: int) -> tuple[Any, Any]:
 
 def _cell_step(params: lstm.CellParams, state: lstm.CellState | None, x: Array) -> lstm.CellState:
     bias = (params.b_ih + params.b_hh).reshape(-1, *(1,) * (x.ndim - 1))
-    state = state or lstm.zero_state((params,), x.shape[1:])[0]
-    gates = jnp.tensordot(params.w_ih, x, 1) + jnp.tensordot(params.w_hh, state.h, 1) + bias
+    zeros = lstm.zero_state((params,), x.shape[1:])[0].h
+    h, c = (zeros if old is None else jnp.broadcast_to(old, zeros.shape) for old in state or (None, None))
+    gates = jnp.tensordot(params.w_ih, x, 1) + jnp.tensordot(params.w_hh, h, 1) + bias
     i, f, g, o = jnp.split(gates, 4)
-    c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
     return lstm.CellState(jax.nn.sigmoid(o) * jnp.tanh(c), c)
+
+
+def _read_sequence(params: lstm.StackParams, x: Array, passes: int) -> tuple[lstm.StackState, Array]:
+    def one_pass(state, _):
+        return jax.lax.scan(lambda state, x_i: lstm.stack_step(params, state, x_i), state, x)
+
+    return jax.lax.scan(one_pass, lstm.zero_state(params, ()), length=passes)

@@ -1,14 +1,17 @@
 """Products with columns, and LSTM cells built on them, are what the plain ones are, in every order of derivatives."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from benchmarks.plain import plain
-from oplstm_jax.nets.lstm import init_stack, stack_step, zero_state
+from oplstm_jax.nets.lstm import CellState, init_stack, stack_step, zero_state
 from oplstm_jax.nets.products import rows, weight_gradient
 
+lstm_learner = sys.modules["oplstm_jax.learners.lstm"]  # the package has a function of this name
 COLUMNS = ((), (2,), (30,))  # one column; fewer columns than rows of the weights; more
 
 
@@ -49,7 +52,53 @@ def test_cells_are_the_plain_ones_over_tasks(columns, started, x64):
 
         return jax.jit(jax.value_and_grad(lambda p: jnp.sum(jax.vmap(one_task, (None, 0))(p, xs))))(params)
 
-    fast = gradients()
+    agree_with_plain(gradients)
+
+
+@pytest.mark.parametrize("cells", [None, "zeros"])
+def test_a_hidden_state_of_one_column_is_shared(cells, x64):
+    params = jax.tree.map(jnp.float64, init_stack(jax.random.key(0), 2, (4, 1)))
+    hidden = [jax.random.normal(jax.random.key(n), (3, size, 1)) for n, size in enumerate((4, 1))]
+    xs = jax.random.normal(jax.random.key(2), (3, 2, 30))
+
+    def gradients():
+        def one_task(params, hidden, x):
+            c = [None if cells is None else jnp.zeros((len(h), 30)) for h in hidden]
+            return jnp.sum(stack_step(params, tuple(map(CellState, hidden, c)), x)[1] ** 2)
+
+        def loss(params, hidden):
+            return jnp.sum(jax.vmap(one_task, (None, 0, 0))(params, hidden, xs))
+
+        return jax.jit(jax.value_and_grad(loss, (0, 1)))(params, hidden)
+
+    agree_with_plain(gradients)
+
+
+@pytest.mark.parametrize("passes", [0, 1, 3])
+def test_sequences_are_steps_one_after_another(passes, x64):
+    """For three tasks: values, gradients of weights and inputs, and gradients of those."""
+    params = jax.tree.map(jnp.float64, init_stack(jax.random.key(0), 2, (4, 3)))
+    xs = jax.random.normal(jax.random.key(1), (3, 5, 2))
+
+    def gradients():
+        def one_task(params, x):
+            state, tops = lstm_learner.read_sequence(params, x, passes)
+            return jnp.sum(tops**2) + sum(jnp.sum(cell.c * cell.h) for cell in state)
+
+        def loss(params, xs):
+            return jnp.sum(jax.vmap(one_task, (None, 0))(params, xs))
+
+        def curvature(params, xs):
+            return sum(jnp.sum(g**2) for g in jax.tree.leaves(jax.grad(loss, (0, 1))(params, xs)))
+
+        both = jax.value_and_grad(loss, (0, 1)), jax.grad(curvature, (0, 1))
+        return jax.jit(lambda params, xs: [function(params, xs) for function in both])(params, xs)
+
+    agree_with_plain(gradients)
+
+
+def agree_with_plain(compute):
+    fast = compute()
     with plain():
-        slow = gradients()
+        slow = compute()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), fast, slow)

@@ -12,6 +12,7 @@ from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.features import embed_query, embed_support, init_features
 from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
 from oplstm_jax.nets.lstm import CellState, init_stack, stack_step, zero_state
+from oplstm_jax.nets.lstm_sequence import read_sequence
 from oplstm_jax.types import Array, Episode, Learner, Split
 
 POOLS = ("hidden", "hidden_and_cell", "last_pass")
@@ -47,11 +48,14 @@ def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs
             target = jnp.concatenate((support.y, support.y[:1]))
         else:
             read = target = support.y
+        if count < 2:  # what is read is known beforehand
+            state, tops = read_sequence(params["lstm"], jnp.concatenate((x, read), 1), passes)
+            return {"state": state, "stats": stats}, {"outputs": _read_out(params, tops.T).T}
 
         def step(carry, example):
             state, told = carry
             x_i, read_i, target_i = example
-            told = (read_i, *told)[: max(count, 1)]
+            told = (read_i, *told)[:count]
             state, top = stack_step(params["lstm"], state, jnp.concatenate((x_i, *told)))
             outputs = _read_out(params, top)
             error = jnp.mean(jnp.square(outputs - target_i), keepdims=True)
@@ -67,9 +71,7 @@ def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs
 
     def predict(params, fast, x):
         x = embed_query(features, params, fast["stats"], x)
-        columns = jax.tree.map(lambda h: jnp.broadcast_to(h[:, None], (h.shape[0], x.shape[0])), fast["state"])
-        state = tuple(CellState(cell.h, jnp.zeros_like(cell.c)) for cell in columns)
-        return _query(params, state, x)
+        return _query(params, tuple(CellState(cell.h[:, None], None) for cell in fast["state"]), x)
 
     return Learner(lambda key, episode: _init(key, episode, features, sizes, extra), adapt, predict)
 
@@ -115,9 +117,11 @@ def pi_lstm(
 
     def predict(params, fast, x):
         x = embed_query(features, params, fast["stats"], x)
-        columns = jax.tree.map(lambda h: jnp.broadcast_to(h, (h.shape[0], x.shape[0])), fast["state"])
-        state = tuple(CellState(s.h, s.c if share_cells else jnp.zeros_like(s.c)) for s in columns)
-        return _query(params, state, x)
+
+        def cell(c):
+            return jnp.broadcast_to(c, (len(c), len(x))) if share_cells else None
+
+        return _query(params, tuple(CellState(old.h, cell(old.c)) for old in fast["state"]), x)
 
     return Learner(lambda key, episode: _init(key, episode, features, sizes, lambda units: units), adapt, predict)
 

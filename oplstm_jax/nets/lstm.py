@@ -28,10 +28,10 @@ class CellParams(NamedTuple):
 
 
 class CellState(NamedTuple):
-    """Hidden state h [H, ...] and cell state c [H, ...]."""
+    """Hidden state h [H, ...] and cell state c [H, ...]; None for a c of zeros."""
 
     h: Array
-    c: Array
+    c: Array | None
 
 
 StackParams = tuple[CellParams, ...]
@@ -70,19 +70,24 @@ def stack_step(params: StackParams, state: StackState | None, x: Array) -> tuple
 def cell_step(params: CellParams, state: CellState | None, x: Array) -> CellState:
     """One step of one LSTM layer on x [F, ...] (Hochreiter & Schmidhuber 1997 with forget gate; gates i, f, g, o).
 
+    A hidden state of one column, [H, 1], is shared by all columns of x; a cell state of None stands for zeros.
+
     Where columns outnumber the gates, both products and the bias are one product with [x; h; 1]: what counts there is
     how often the columns are read and how many small operations there are.
     """
     bias = params.b_ih + params.b_hh
+    h, c = (None, None) if state is None else state
     columns = math.prod(x.shape[1:])
+    if h is not None and h.ndim == 2 and h.shape[1] < columns:
+        bias, h = bias + params.w_hh @ h[:, 0], None
     if x.ndim > 1 and len(bias) < columns:
-        h, recurrent = ((), ()) if state is None else ((state.h,), (params.w_hh,))
-        read = jnp.concatenate((x, *h, jnp.ones_like(x[:1])))
+        hidden, recurrent = ((), ()) if h is None else ((h,), (params.w_hh,))
+        read = jnp.concatenate((x, *hidden, jnp.ones_like(x[:1])))
         gates = rows(jnp.concatenate((params.w_ih, *recurrent, bias[:, None]), 1), read)
     else:
         gates = rows(params.w_ih, x) + bias.reshape(-1, *(1,) * (x.ndim - 1))
-        gates = gates if state is None else gates + rows(params.w_hh, state.h)
-    return CellState(*gated_update(gates, None if state is None else state.c))
+        gates = gates if h is None else gates + rows(params.w_hh, h)
+    return CellState(*gated_update(gates, c))
 
 
 @jax.custom_vjp
@@ -92,10 +97,11 @@ def gated_update(gates: Array, c: Array | None) -> tuple[Array, Array]:
     Its derivative is written by hand so that it keeps the values of the gates only. One tanh serves all four:
     sigmoid(x) = tanh(x / 2) / 2 + 1 / 2.
     """
-    return _gated_forward(gates, c)[0]
+    return gated_forward(gates, c)[0]
 
 
-def _gated_forward(gates: Array, c: Array | None):
+def gated_forward(gates: Array, c: Array | None):
+    """`gated_update` and what its derivative needs: ((h, c), (tanh of the halved gates, c before, tanh of c))."""
     half = _per_gate(gates, (0.5, 0.5, 1.0, 0.5))
     t = jnp.tanh(half * gates)
     i, f, g, o = _opened(t)
@@ -115,7 +121,18 @@ def _gated_backward(kept, cotangents):
     return d_gates, None if c is None else d_c * f
 
 
-gated_update.defvjp(_gated_forward, _gated_backward)
+gated_update.defvjp(gated_forward, _gated_backward)
+
+
+def slopes(t: Array, c: Array, tanh_c: Array) -> tuple[Array, Array, Array]:
+    """The derivative of `gated_update` as factors [H], [4H], [H] for many steps at once; in one step it is slower so.
+
+    From what `gated_forward` kept: of_c, of_gates, of_new_c with d_new_c = of_c * d_c + the sum of the blocks i, f, g of
+    of_gates * d_gates, and d_h = the block o of it + of_new_c * d_new_c.
+    """
+    i, f, g, o = _opened(t)
+    of_gates = _per_gate(t, (0.25, 0.25, 1.0, 0.25)) * (1 - t * t) * jnp.concatenate((g, c, i, tanh_c))
+    return f, of_gates, o * (1 - tanh_c * tanh_c)
 
 
 def _opened(t: Array) -> tuple[Array, Array, Array, Array]:

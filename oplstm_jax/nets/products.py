@@ -43,10 +43,10 @@ _rows_apart = _apart(_rows)
 def rows(weights: Array, x: Array) -> Array:
     """weights [G, F] times x [F, ...]: [G, ...].
 
-    For a single column, [F], derivatives are left to autodiff: it sums gradients of the weights over tasks as it forms
-    them.
+    Where columns do not outnumber the rows of the weights, derivatives are left to autodiff: it sums gradients of the
+    weights over tasks as it forms them.
     """
-    return _rows(weights, x) if x.ndim == 1 else _columns(weights, x)
+    return _columns(weights, x) if len(weights) < math.prod(x.shape[1:]) else _rows(weights, x)
 
 
 @jax.custom_vjp
