@@ -125,10 +125,10 @@ gated_update.defvjp(gated_forward, _gated_backward)
 
 
 def slopes(t: Array, c: Array, tanh_c: Array) -> tuple[Array, Array, Array]:
-    """The derivative of `gated_update` as factors [H], [4H], [H] for many steps at once; in one step it is slower so.
+    """The derivative of `gated_update` as factors [H], [4H], [H], for many steps at once (for one it is slower so).
 
-    From what `gated_forward` kept: of_c, of_gates, of_new_c with d_new_c = of_c * d_c + the sum of the blocks i, f, g of
-    of_gates * d_gates, and d_h = the block o of it + of_new_c * d_new_c.
+    From what `gated_forward` kept: of_c, of_gates, of_new_c with d_new_c = of_c * d_c + the sum of the blocks i, f, g
+    of of_gates * d_gates, and d_h = the block o of it + of_new_c * d_new_c.
     """
     i, f, g, o = _opened(t)
     of_gates = _per_gate(t, (0.25, 0.25, 1.0, 0.25)) * (1 - t * t) * jnp.concatenate((g, c, i, tanh_c))
