@@ -1,5 +1,7 @@
 """The kernels of Conv-4's first block, interpreted, against the same function in XLA's operations."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,14 +47,16 @@ def test_conv4_with_the_kernel_is_conv4(norm, monkeypatch):
     params = plain.init(keys[2], x[0])["params"]
     params["norm_0"]["scale"] = jnp.where(jnp.arange(16) % 3 == 0, -0.5, 1.5)
 
+    @functools.partial(jax.jit, static_argnums=0)
+    @functools.partial(jax.value_and_grad, argnums=1)
     def loss(net, params):
         outputs = jax.vmap(lambda x: net.apply({"params": params}, x, mutable=["stats"])[0])(x)
         return jnp.sum(weights * outputs)
 
-    wanted, grads = jax.value_and_grad(loss, 1)(plain, params)
+    wanted, grads = loss(plain, params)
     monkeypatch.setattr(conv_pool, "available", lambda: True)
     assert jax.tree.structure(fused.init(keys[3], x[0])["params"]) == jax.tree.structure(params)
-    found, fused_grads = jax.value_and_grad(loss, 1)(fused, params)
+    found, fused_grads = loss(fused, params)
     np.testing.assert_allclose(found, wanted, rtol=1e-4)
     for a, b in zip(jax.tree.leaves(fused_grads), jax.tree.leaves(grads), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)

@@ -25,8 +25,8 @@ def _batch():
 def test_blocks_of_tasks_add_up(size, x64):
     params, episodes, keys = _batch()
     params = jax.tree.map(np.float64, params)
-    whole, log = make_gradient(LEARNER, cross_entropy, accuracy)(params, episodes, jax.random.clone(keys))
-    parts, parts_log = make_gradient(LEARNER, cross_entropy, accuracy, size)(params, episodes, keys)
+    whole, log = jax.jit(make_gradient(LEARNER, cross_entropy, accuracy))(params, episodes, jax.random.clone(keys))
+    parts, parts_log = jax.jit(make_gradient(LEARNER, cross_entropy, accuracy, size))(params, episodes, keys)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7), (parts, parts_log), (whole, log))
 
 

@@ -1,5 +1,7 @@
 """What the paper proves of OP-LSTM: equivariance to class labels, and gradient descent as a special case."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,17 +105,19 @@ def test_gamma_is_the_norm_of_each_update():
 
 @pytest.mark.parametrize(
     ("passes", "gamma"),
-    [(1, None), (3, 0.1), *(pytest.param(*rest, marks=pytest.mark.slow) for rest in ((1, 0.1), (3, None)))],
+    [(3, 0.1), *(pytest.param(*rest, marks=pytest.mark.slow) for rest in ((1, None), (1, 0.1), (3, None)))],
 )
 def test_factors_and_formed_weights_are_the_same_learner(passes, gamma, x64):
     episode = blobs(jax.random.key(0))
     makers = [op_lstm(NET, passes, gamma=gamma, adapt_biases=True, low_rank=flag) for flag in (True, False)]
     params = jax.tree.map(jnp.float64, makers[0].init(jax.random.key(1), episode))
 
+    @functools.partial(jax.jit, static_argnums=1)
+    @jax.value_and_grad
     def loss(params, learner):
         return cross_entropy(task_outputs(learner, params, episode), episode.query.y)
 
-    (first, first_grad), (second, second_grad) = (jax.value_and_grad(loss)(params, maker) for maker in makers)
+    (first, first_grad), (second, second_grad) = (loss(params, maker) for maker in makers)
     np.testing.assert_allclose(first, second, rtol=1e-12)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), first_grad, second_grad)
     weights = [fast_weights.merged(maker.adapt(params, episode.support)[0]["net"]) for maker in makers]
@@ -144,10 +148,12 @@ def test_constant_predictions_keep_the_forward_pass_and_change_the_gradient():
     makers = [op_lstm(MLP((6,), 1), 3, backprop_through_predictions=flag) for flag in (True, False)]
     params = makers[0].init(jax.random.key(1), episode)
 
-    def loss(learner, params):
+    @functools.partial(jax.jit, static_argnums=1)
+    @jax.value_and_grad
+    def loss(params, learner):
         return mean_squared_error(task_outputs(learner, params, episode), episode.query.y)
 
-    (first, first_grad), (second, second_grad) = (jax.value_and_grad(lambda p, m=m: loss(m, p))(params) for m in makers)
+    (first, first_grad), (second, second_grad) = (loss(params, maker) for maker in makers)
     np.testing.assert_allclose(first, second, rtol=1e-6)
     gap = jax.tree.map(lambda a, b: np.abs(a - b).max(), first_grad, second_grad)
     assert max(jax.tree.leaves(gap)) > 1e-5

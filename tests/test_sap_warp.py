@@ -58,8 +58,8 @@ def test_transforms_that_are_left_out_have_no_parameters():
 def test_meta_gradient_of_one_step_is_the_ordinary_one():
     learner = _learner("warp_maml", 1)
     params, episode = _start(learner)
-    ordinary = jax.grad(lambda p: cross_entropy(task_outputs(learner, p, episode), episode.query.y))(params)
-    found = jax.grad(lambda p: task_objective(learner, cross_entropy)(p, episode)[0])(params)
+    ordinary = jax.jit(jax.grad(lambda p: cross_entropy(task_outputs(learner, p, episode), episode.query.y)))(params)
+    found = jax.jit(jax.grad(lambda p: task_objective(learner, cross_entropy)(p, episode)[0]))(params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, ordinary)
 
 
@@ -70,8 +70,8 @@ def test_meta_gradient_of_the_base_is_that_of_the_losses_after_every_step():
     def losses(params):
         return sum(cross_entropy(task_outputs(learner, params, episode), episode.query.y) for learner in learners)
 
-    ordinary = jax.grad(losses)(params)
-    found = jax.grad(lambda p: task_objective(learners[1], cross_entropy)(p, episode)[0])(params)
+    ordinary = jax.jit(jax.grad(losses))(params)
+    found = jax.jit(jax.grad(lambda p: task_objective(learners[1], cross_entropy)(p, episode)[0]))(params)
     for part in found:
         gaps = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), found[part], ordinary[part])
         gap = max(jax.tree.leaves(gaps))
