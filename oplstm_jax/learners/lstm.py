@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.features import embed_query, embed_support, init_features
 from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
-from oplstm_jax.nets.lstm import CellState, init_stack, stack_step, zero_state
+from oplstm_jax.nets.lstm import CellState, StackState, init_stack, stack_step, zero_state
 from oplstm_jax.nets.lstm_sequence import read_sequence
 from oplstm_jax.types import Array, Episode, Learner, Split
 
@@ -45,12 +45,12 @@ def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs
         zeros = jnp.zeros_like(support.y[:1])
         if count:
             x, read = jnp.concatenate((x, x[:1])), jnp.concatenate((zeros, support.y))
-            target = jnp.concatenate((support.y, support.y[:1]))
         else:
-            read = target = support.y
+            read = support.y
         if count < 2:  # what is read is known beforehand
             state, tops = read_sequence(params["lstm"], jnp.concatenate((x, read), 1), passes)
             return {"state": state, "stats": stats}, {"outputs": _read_out(params, tops.T).T}
+        target = jnp.concatenate((support.y, support.y[:1]))
 
         def step(carry, example):
             state, told = carry
@@ -71,7 +71,7 @@ def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs
 
     def predict(params, fast, x):
         x = embed_query(features, params, fast["stats"], x)
-        return _query(params, tuple(CellState(cell.h[:, None], None) for cell in fast["state"]), x)
+        return _query(params, _hidden_only(jax.tree.map(lambda a: a[:, None], fast["state"])), x)
 
     return Learner(lambda key, episode: _init(key, episode, features, sizes, extra), adapt, predict)
 
@@ -117,11 +117,7 @@ def pi_lstm(
 
     def predict(params, fast, x):
         x = embed_query(features, params, fast["stats"], x)
-
-        def cell(c):
-            return jnp.broadcast_to(c, (len(c), len(x))) if share_cells else None
-
-        return _query(params, tuple(CellState(old.h, cell(old.c)) for old in fast["state"]), x)
+        return _query(params, fast["state"] if share_cells else _hidden_only(fast["state"]), x)
 
     return Learner(lambda key, episode: _init(key, episode, features, sizes, lambda units: units), adapt, predict)
 
@@ -155,8 +151,13 @@ def _read_out(params, top: Array) -> Array:
     return jnp.tensordot(params["readout"]["kernel"].T, top, 1) + bias
 
 
-def _query(params, state, x: Array) -> Array:
-    """One step of every query [Q, F] with zeros for its target, from `state`: outputs [Q, C]."""
+def _hidden_only(state: StackState) -> StackState:
+    """The state with cells of zeros, from which queries start."""
+    return tuple(cell._replace(c=None) for cell in state)
+
+
+def _query(params, state: StackState, x: Array) -> Array:
+    """One step of every query [Q, F] with zeros for its target, from a state of one column: outputs [Q, C]."""
     unknown = jnp.zeros((params["lstm"][0].w_ih.shape[1] - x.shape[1], x.shape[0]), x.dtype)
     _, top = stack_step(params["lstm"], state, jnp.concatenate((x.T, unknown)))
     return _read_out(params, top).T

@@ -51,8 +51,13 @@ def init_stack(key: Array, features: int, sizes: tuple[int, ...]) -> StackParams
 
 def zero_state(params: StackParams, columns: tuple[int, ...]) -> StackState:
     """A zero state of every layer for inputs [F, *columns]."""
-    zeros = [jnp.zeros((cell.w_hh.shape[1], *columns), cell.w_hh.dtype) for cell in params]
-    return tuple(CellState(z, z) for z in zeros)
+    return tuple(zero_cell(cell.w_hh, columns) for cell in params)
+
+
+def zero_cell(w_hh: Array, columns: tuple[int, ...]) -> CellState:
+    """A zero state of the layer with recurrent weights w_hh [4H, H] for inputs [F, *columns]."""
+    zeros = jnp.zeros((w_hh.shape[1], *columns), w_hh.dtype)
+    return CellState(zeros, zeros)
 
 
 def stack_step(params: StackParams, state: StackState | None, x: Array) -> tuple[StackState, Array]:
@@ -70,7 +75,7 @@ def stack_step(params: StackParams, state: StackState | None, x: Array) -> tuple
 def cell_step(params: CellParams, state: CellState | None, x: Array) -> CellState:
     """One step of one LSTM layer on x [F, ...] (Hochreiter & Schmidhuber 1997 with forget gate; gates i, f, g, o).
 
-    A hidden state of one column, [H, 1], is shared by all columns of x; a cell state of None stands for zeros.
+    A state of one column, [H, 1], is shared by all columns of x; a cell state of None stands for zeros.
 
     Where columns outnumber the gates, both products and the bias are one product with [x; h; 1]: what counts there is
     how often the columns are read and how many small operations there are.
@@ -80,6 +85,7 @@ def cell_step(params: CellParams, state: CellState | None, x: Array) -> CellStat
     columns = math.prod(x.shape[1:])
     if h is not None and h.ndim == 2 and h.shape[1] < columns:
         bias, h = bias + params.w_hh @ h[:, 0], None
+        c = None if c is None else jnp.broadcast_to(c, (len(c), *x.shape[1:]))
     if x.ndim > 1 and len(bias) < columns:
         hidden, recurrent = ((), ()) if h is None else ((h,), (params.w_hh,))
         read = jnp.concatenate((x, *hidden, jnp.ones_like(x[:1])))

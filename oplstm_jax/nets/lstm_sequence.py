@@ -8,7 +8,7 @@ autodiff would carry and add to from step to step.
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax.nets.lstm import CellState, StackParams, StackState, gated_forward, slopes
+from oplstm_jax.nets.lstm import CellState, StackParams, StackState, gated_forward, slopes, zero_cell
 from oplstm_jax.types import Array
 
 
@@ -43,7 +43,7 @@ def _steps(w_hh: Array, driven: Array):
         new, kept = gated_forward(driven + state.h @ w_hh.T, state.c)
         return CellState(*new), (new[0], kept)
 
-    last, (h, kept) = jax.lax.scan(step, _zeros(w_hh, driven), driven)
+    last, (h, kept) = jax.lax.scan(step, zero_cell(w_hh, ()), driven)
     return last, h, kept
 
 
@@ -52,7 +52,7 @@ def _derivative(primals, tangents):
     """What is not linear, and what the weights give, for all steps at once; the rest is a scan that JAX transposes."""
     (w_hh, driven), (d_w_hh, d_driven) = primals, tangents
     last, h, kept = _steps(w_hh, driven)
-    before = jnp.concatenate((_zeros(w_hh, driven).h[None], h))[:-1]
+    before = jnp.concatenate((zero_cell(w_hh, ()).h[None], h))[:-1]
 
     def step(d, inputs):
         d_driven, of_c, of_gates, of_new_c = inputs
@@ -62,9 +62,4 @@ def _derivative(primals, tangents):
         return new, new.h
 
     inputs = (d_driven + before @ d_w_hh.T, *jax.vmap(slopes)(*kept))
-    return (last, h), jax.lax.scan(step, _zeros(w_hh, driven), inputs)
-
-
-def _zeros(w_hh: Array, driven: Array) -> CellState:
-    zeros = jnp.zeros(w_hh.shape[1:], driven.dtype)
-    return CellState(zeros, zeros)
+    return (last, h), jax.lax.scan(step, zero_cell(w_hh, ()), inputs)
