@@ -121,6 +121,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # Orbax and TensorStore raise many types for a disk that is full or went away
+            _raise_signal(error)
             reason = _cause(error)
             raise OSError(f"{self._folder}: checkpoint cannot be written: {reason}; the ones before it stay") from error
 
@@ -130,6 +131,7 @@ class Checkpoints:
             try:
                 return self._checked(step, shapes)
             except Exception as error:  # Orbax and TensorStore raise many types for a damaged or foreign checkpoint
+                _raise_signal(error)
                 message = f"checkpoint {self._folder / str(step)} cannot be read: {_cause(error)}"
         logging.getLogger("oplstm_jax").warning(message)
         raise _Unreadable(message)
@@ -172,12 +174,24 @@ def _quiet() -> Iterator[None]:
         sys.unraisablehook = hook
 
 
+def _raise_signal(error: BaseException) -> None:
+    """Raises the signal behind an error, if one is: Orbax wraps what comes while it reads or writes in its own."""
+    for behind in _chain(error):
+        if isinstance(behind, KeyboardInterrupt):
+            raise behind
+
+
 def _cause(error: BaseException) -> str:
     """The first line of an error, of the operating system's where one is behind it."""
-    chain = [error]
-    while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
-        chain.append(before)
-    told = next((e for e in reversed(chain) if isinstance(e, OSError)), error)
+    told = next((e for e in reversed(_chain(error)) if isinstance(e, OSError)), error)
     if code := re.search(r"os_error_code='(\d+)'", str(told)):
         return os.strerror(int(code[1]))
     return next((line.strip() for line in str(told).splitlines() if line.strip()), repr(told))
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what is behind it, newest first."""
+    chain = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
+        chain.append(before)
+    return chain

@@ -46,6 +46,21 @@ def test_a_damaged_one_is_named_at_the_start_and_ends_the_run(trained, caplog):
     assert {path.name for path in (folder / "checkpoints").iterdir()} > {str(second)}
 
 
+def test_a_signal_while_one_is_read_is_no_damage(trained, caplog, monkeypatch):
+    """Orbax wraps what comes while it reads in an error of its own."""
+    folder, *_ = trained
+    before = sorted((folder / "checkpoints").iterdir())
+
+    def wrapped(*_):
+        raise RuntimeError("while reading array index") from KeyboardInterrupt(15)
+
+    monkeypatch.setattr("oplstm_jax.seals.check_seal", wrapped)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        run(folder, **OVERSHOOTS)
+    assert stop.value.args == (15,) and not caplog.messages
+    assert sorted((folder / "checkpoints").iterdir()) == before
+
+
 def test_of_what_is_left_the_best_is_tested_and_the_result_says_so(trained, caplog):
     folder, best, second, tested = trained
     scores = {line["step"]: line.get("validation_score") for line in read_metrics(folder)}
