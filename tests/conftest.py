@@ -7,8 +7,10 @@ import signal
 import tempfile
 from pathlib import Path
 
-# The suite compiles thousands of small programs once each: compiling fast matters, running fast does not.
-os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
+import compiling
+
+# Before JAX starts, and inherited by the commands that tests start.
+os.environ["XLA_FLAGS"] = f"{compiling.fast()} {os.environ.get('XLA_FLAGS', '')}"
 
 import jax
 import pytest
