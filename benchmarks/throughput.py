@@ -116,13 +116,14 @@ def row(problem: str, learner: str, meta_batch: int | None, **changes: Any) -> d
     works[""].run(1)
     found = {"learner": learner, "problem": problem, "meta_batch": config["meta_batch"]}
     found |= {"compile_seconds": works[""].compile_seconds, "peak_bytes": max(peak_bytes().values())}
-    at_once = 1 if jax.default_backend() == "cpu" else config["meta_batch"]  # an accelerator is idle at small sizes
-    works["limit_"] = measure.repeated(problems.least_work(config, shape, at_once), at_once)
+    limits = _limits(config, shape)
+    works |= limits
     if flags.FLAGS.plain:
         with plain.plain():
             everything = {**config, "tasks_at_once": config["meta_batch"]}
             works["plain_"] = measure.training(everything, on_device=False)
     rates = measure.compare(works, flags.FLAGS.seconds)
+    rates["limit_"] = measure.Rate(*map(max, zip(*(rates[name] for name in limits), strict=True)))
     for name in ("", "limit_", "plain_"):
         clock, core = rates.get(name, (None, None))
         found |= {f"{name}tasks_per_second": clock, f"{name}tasks_per_core_second": core}
@@ -130,6 +131,12 @@ def row(problem: str, learner: str, meta_batch: int | None, **changes: Any) -> d
     product = measure.matmul_gflops()
     found |= {"matmul_gflops": product.per_second, "matmul_gflops_per_core": product.per_core_second}
     return {**found, "platform": jax.default_backend(), **origin}
+
+
+def _limits(config: dict[str, Any], shape: tuple[int, ...]) -> dict[str, measure.Work]:
+    """The least work of one task alone, and of the meta-batch at once: an accelerator is idle at small sizes, caches are small."""
+    sizes = {config["meta_batch"]} | ({1} if jax.default_backend() == "cpu" else set())
+    return {f"limit_of_{tasks}": measure.repeated(problems.least_work(config, shape, tasks), tasks) for tasks in sizes}
 
 
 def show(found: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import jax
 import pytest
-from processes import OPTIMISED
 
 from experiments.configs import natural, omniglot, omniglot_conv4, sine
 from oplstm_jax.build import build_settings
@@ -181,25 +180,25 @@ GLYPHS = "--config=experiments/configs/glyphs.py:protonet,meta_batch=2"
 
 
 def test_a_run_on_images_is_tested_on_other_images_and_ways(tmp_path, shared):
-    done = command(*TRAIN, GLYPHS, *TINY, "--config.augment.flip=True", workdir=tmp_path, env=OPTIMISED)
+    done = command(*TRAIN, GLYPHS, *TINY, "--config.augment.flip=True", workdir=tmp_path)
     assert done.returncode == 0, done.stderr
     changed = ["experiments.evaluate", "--workdir=WORKDIR", "--test_tasks=10"]
     omniglot = f"--data={shared / 'data' / 'omniglot28.npz'}"
     changes = [omniglot, "--way=8", "--query=2", f"--json={tmp_path}/other.json"]
-    done = command(*changed, *changes, workdir=tmp_path, env=OPTIMISED)
+    done = command(*changed, *changes, workdir=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "other.json").read_text())
     assert (found["way"], found["test_query"], found["test_tasks"]) == (8, 2, 10)
     assert found["score"] > 0.2
-    done = command(*changed, f"--data={shared / 'data' / 'cub50_full_84.npz'}", workdir=tmp_path, env=OPTIMISED)
+    done = command(*changed, f"--data={shared / 'data' / 'cub50_full_84.npz'}", workdir=tmp_path)
     assert done.returncode == 2 and "trained on [28, 28, 1]" in done.stderr and done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
 def test_learners_of_a_fixed_number_of_classes_say_so(tmp_path):
     config = "--config=experiments/configs/glyphs.py:op_lstm_head,filters=2,meta_batch=2"
-    assert command(*TRAIN, config, *TINY, workdir=tmp_path, env=OPTIMISED).returncode == 0
-    done = command("experiments.evaluate", "--workdir=WORKDIR", "--way=6", workdir=tmp_path, env=OPTIMISED)
+    assert command(*TRAIN, config, *TINY, workdir=tmp_path).returncode == 0
+    done = command("experiments.evaluate", "--workdir=WORKDIR", "--way=6", workdir=tmp_path)
     assert done.returncode == 2
     reason = "the run was trained with 5 classes and its learner takes no other number"
     assert done.stderr == f"error: 6 classes, but {reason}\n"
@@ -207,7 +206,7 @@ def test_learners_of_a_fixed_number_of_classes_say_so(tmp_path):
 
 def test_tables_of_images_show_both_protocols_and_floors(tmp_path):
     words = ["experiments.reproduce", "omniglot", "--workdir=WORKDIR", "--data=glyphs", "--shots=1", "--seeds=0"]
-    done = command(*words, "--learners=random,finetune", "--fraction=0.0005", workdir=tmp_path, env=OPTIMISED)
+    done = command(*words, "--learners=random,finetune", "--fraction=0.0005", workdir=tmp_path)
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "table.md").read_text()
     assert "| learner | 1-shot, 15 queries | 1-shot, k queries |" in table

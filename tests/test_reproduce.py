@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from processes import OPTIMISED, ROOT, command
+from processes import ROOT, command
 
 from experiments.cells import runs
 from experiments.plan import adopt, progress_line, together
@@ -64,7 +64,7 @@ def test_progress_is_that_of_runs_like_those_left(planned):
 def test_all_tables_and_the_report_are_written_by_one_command(tmp_path):
     words = ["experiments.reproduce", "all", f"--workdir={tmp_path}", f"--reuse={KEPT}", "--seeds=0"]
     words += ["--learners=pi_lstm", "--shots=20"]  # only sine tables have 20
-    done = command(*words, env=OPTIMISED)
+    done = command(*words)
     assert done.returncode == 0, done.stderr
     assert "left out: within, cross" in done.stderr
     assert "[1/2 runs done] sine/pi_lstm-20shot-seed0 (copied)" in done.stderr

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.configs import sine
 from experiments.run import run_config
-from oplstm_jax import build, params
+from oplstm_jax import build, params, runs
 from oplstm_jax.checkpoint import Checkpoints
 from oplstm_jax.evaluate import fitting, make_evaluate, task_keys
 from oplstm_jax.signals import Interrupted
@@ -21,6 +21,7 @@ FIELDS = (
     "metric score interval test_tasks learner config seed norm test_query wall_seconds params_sha256 "
     "commit hardware best_step validation_score"
 ).split()
+LAST = 50  # step of a small run
 
 
 def small_config(argument="pi_lstm", **changes):
@@ -46,7 +47,7 @@ def test_a_workdir_holds_all_it_promises(finished):
     assert set(FIELDS) <= set(result)
     assert (result["metric"], result["test_tasks"], result["config"]["shot"]) == ("mse", 30, 5)
     lines = read_metrics(folder)
-    assert [line["step"] for line in lines] == list(range(5, 51, 5))
+    assert [line["step"] for line in lines] == list(range(5, LAST + 1, 5))
     assert [line["tasks"] for line in lines] == list(range(10, 101, 10))
     assert all({"loss", "score", "tasks_per_second"} <= set(line) for line in lines)
     assert [line["step"] for line in lines if "validation_score" in line] == [10, 20, 30, 40, 50]
@@ -108,6 +109,22 @@ def test_stop_and_resume_equals_uninterrupted_bit_for_bit(finished, tmp_path, mo
     assert (resumed["score"], resumed["best_step"]) == (result["score"], result["best_step"])
     assert _without_times(read_metrics(tmp_path)) == _without_times(read_metrics(whole))
     assert (tmp_path / "test_scores.npy").read_bytes() == (whole / "test_scores.npy").read_bytes()
+
+
+def test_a_signal_during_the_last_save_stops_the_run_before_its_test(finished, tmp_path, monkeypatch):
+    save = runs.save
+
+    def interrupted_save(files, states, step, *rest):
+        save(files, states, step, *rest)
+        if step == LAST:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(runs, "save", interrupted_save)
+        run_config(small_config(), tmp_path)
+    assert (tmp_path / "checkpoints" / str(LAST)).is_dir()
+    assert not (tmp_path / "result.json").exists()
+    assert run_config(small_config(), tmp_path)["params_sha256"] == finished[1]["params_sha256"]
 
 
 def test_a_run_whose_newest_checkpoint_is_damaged_ends_the_same(finished, tmp_path, monkeypatch, caplog):

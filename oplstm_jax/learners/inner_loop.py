@@ -13,6 +13,9 @@ import jax.numpy as jnp
 from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.types import Array, Episode, Info, Learner, Loss, Objective, Params, Split
 
+SMALL = 1 << 16  # parameters of a network whose steps are launched as slowly as they are computed
+MANY = 8  # passes from which on unrolling pairs of them is worth its compilation
+
 
 class InnerLoop(NamedTuple):
     """How a network learns a task.
@@ -71,7 +74,8 @@ def gradient_learner(loop: InnerLoop, passes: int, objective: Objective | None =
 
     def adapt(params: Params, support: Split, *, key=None):
         step = kept_or_recomputed(loop, lambda weights, _: inner_step(loop, weights, support))
-        weights, info = jax.lax.scan(step, params, length=passes)
+        small = sum(weight.size for weight in jax.tree.leaves(params)) < SMALL
+        weights, info = jax.lax.scan(step, params, length=passes, unroll=2 if small and passes >= MANY else 1)
         _, stats = apply_support(loop.net, weights, support.x)
         return {"weights": weights, "stats": stats}, info
 
