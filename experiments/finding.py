@@ -30,12 +30,17 @@ class Finding(NamedTuple):
 
 def write_finding(found: Finding, to: Path) -> str:
     """Writes table.json and table.md into a folder, which is made if it is not there; returns the Markdown."""
+    table = as_table(found)
     to.mkdir(parents=True, exist_ok=True)
-    table = {"kind": KIND, **found._asdict(), "rows": [list(map(_plain, row)) for row in found.rows], "origin": facts()}
     write_text(to / "table.json", json.dumps(table, indent=1) + "\n")
     text = markdown(table)
     write_text(to / "table.md", text)
     return text
+
+
+def as_table(found: Finding) -> dict[str, Any]:
+    """The content of table.json: the finding, and which command made it where."""
+    return {"kind": KIND, **found._asdict(), "rows": [list(map(_plain, row)) for row in found.rows], "origin": facts()}
 
 
 def is_finding(folder: Path) -> bool:

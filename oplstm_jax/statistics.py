@@ -80,3 +80,29 @@ def compare(ours: Estimate, error: float, mean: float, interval: float | None) -
     difference, spread = ours.mean - mean, np.sqrt(variance)
     p = 2 * stdtr(freedom, -abs(difference) / spread) if spread else float(difference == 0)
     return Comparison(difference, float(spread * stdtrit(freedom, 0.975)), float(p), interval is None)
+
+
+def welch(first: Estimate, second: Estimate) -> Comparison:
+    """Welch's t-test of two means over independent runs, second minus first. Raises ValueError for a single run."""
+    if min(first.count, second.count) < 2:
+        raise ValueError(f"{first.count} and {second.count} runs: expected two or more on both sides")
+    parts = [(each.interval / stdtrit(each.count - 1, 0.975)) ** 2 for each in (first, second)]
+    variance = sum(parts)
+    difference, spread = second.mean - first.mean, float(np.sqrt(variance))
+    if not spread:
+        return Comparison(difference, 0.0, float(difference == 0), False)
+    freedom = variance**2 / sum(part**2 / (e.count - 1) for part, e in zip(parts, (first, second), strict=True))
+    p = 2 * stdtr(freedom, -abs(difference) / spread)
+    return Comparison(difference, float(spread * stdtrit(freedom, 0.975)), float(p), False)
+
+
+def paired(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> Estimate:
+    """Second minus first on each task of one list, scores [n] averaged over the runs: what is known of *these* runs.
+
+    Raises ValueError for lists of different lengths.
+    """
+    lengths = sorted({np.size(scores) for scores in (*first, *second)})
+    if len(lengths) > 1:
+        raise ValueError(f"scores of {lengths[0]} and of {lengths[-1]} tasks: expected one list of tasks")
+    before, after = (np.asarray(scores, np.float64).mean(axis=0) for scores in (first, second))
+    return estimate(after - before)
