@@ -17,6 +17,7 @@ from absl import flags
 
 from experiments import capacity, cli, zoo_closeness, zoo_networks
 from experiments.finding import Finding, write_finding
+from experiments.run import facts
 
 flags.DEFINE_string("to", None, "Folder of the finding; made if it is not there.")
 flags.DEFINE_integer("seeds", 3, "rule_fit: random starts of each fit.", lower_bound=2)
@@ -34,6 +35,7 @@ TOPICS: dict[str, Callable[[Path], Finding]] = {
 
 def main() -> None:
     topic, to = cli.positional("topic", tuple(TOPICS)), Path(cli.required("to"))
+    facts()  # the commit is the one that began
     to.mkdir(parents=True, exist_ok=True)
     print(write_finding(TOPICS[topic](to), to))
 
