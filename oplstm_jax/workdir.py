@@ -34,6 +34,7 @@ LATER_FIELDS = {
     "features_from": None,
     "final_learning_rate": None,
 }
+RESULT = ("score", "interval", "config", "metric", "params_sha256")  # what every result.json has, among more
 
 
 class InUse(ValueError):
@@ -164,7 +165,7 @@ def read_metrics(path: str | Path) -> list[dict]:
 def read_result(path: str | Path) -> dict | None:
     """The result of a finished workdir, else None. Raises ValueError if the file is damaged."""
     file = Path(path) / "result.json"
-    return _parse(file.read_bytes(), str(file), "score", "interval", "config") if file.exists() else None
+    return _parse(file.read_bytes(), str(file), *RESULT) if file.exists() else None
 
 
 def read_scores(path: str | Path) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 import compiling
 
 # Before JAX starts, and inherited by the commands that tests start.
-os.environ["XLA_FLAGS"] = f"{compiling.fast()} {os.environ.get('XLA_FLAGS', '')}"
+os.environ["XLA_FLAGS"] = compiling.fast()
 
 import jax
 import pytest

@@ -19,8 +19,8 @@ def _runs(folder, name, scores, **facts):
     for seed, own in enumerate(scores):
         run = folder / f"{name}-seed{seed}"
         run.mkdir(parents=True)
-        result = {"score": float(np.mean(own)), "interval": 0.1, "config": {}, "metric": "mse", **facts}
-        (run / "result.json").write_text(json.dumps(result))
+        result = {"score": float(np.mean(own)), "interval": 0.1, "config": {}, "metric": "mse", "params_sha256": ""}
+        (run / "result.json").write_text(json.dumps({**result, **facts}))
         np.save(run / "test_scores.npy", np.asarray(own, np.float32))
 
 

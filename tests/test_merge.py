@@ -83,6 +83,15 @@ def test_conflicts_are_refused_and_nothing_is_copied(copy, change):
     assert [path.name for path in target.iterdir()] == [RUN]
 
 
+def test_a_result_that_lacks_something_is_named(copy):
+    target, source = copy("target"), copy("source")
+    result = read_result(source / RUN)
+    del result["params_sha256"]
+    write_text(source / RUN / "result.json", json.dumps(result))
+    with pytest.raises(ValueError, match="result.json: damaged: expected an object with .*params_sha256"):
+        merge(target, [source])
+
+
 def test_a_run_at_work_is_not_taken(copy, tmp_path):
     source = copy("source")
     at_work = Workdir(source / RUN, read_config(source / RUN))

@@ -46,7 +46,7 @@ def expected(lines):
 def test_all_runs_below_a_folder(tmp_path):
     write_lines(tmp_path / "runs" / "one", LINES)
     write_lines(tmp_path / "runs" / "two", LINES[:1])
-    result = {"metric": "mse", "score": 0.25, "interval": 0.1, "config": {}}
+    result = {"metric": "mse", "score": 0.25, "interval": 0.1, "config": {}, "params_sha256": ""}
     (tmp_path / "runs" / "one" / "result.json").write_text(json.dumps(result))
     done = command("experiments.tensorboard", "--workdir=WORKDIR", workdir=tmp_path / "runs")
     assert done.returncode == 0, done.stderr
