@@ -7,7 +7,7 @@ import pytest
 from processes import ROOT, command
 from scipy import stats
 
-from experiments.compare import cells, row
+from oplstm_jax.comparison import cells, row
 from oplstm_jax.statistics import estimate, paired, welch
 
 KEPT = ROOT / "results"

@@ -37,6 +37,7 @@ LAYERS = {
     "signals": 5,
     "program": 6,
     "runs": 6,
+    "comparison": 6,
     "report": 6,
     "train": 7,
     "tabular": 7,
