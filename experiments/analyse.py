@@ -16,8 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import capacity, cli, zoo_closeness, zoo_networks
-from experiments.finding import Finding, write_finding
-from experiments.run import facts
+from experiments.finding import Finding, destination, write_finding
 
 flags.DEFINE_string("to", None, "Folder of the finding; made if it is not there.")
 flags.DEFINE_integer("seeds", 3, "rule_fit: random starts of each fit.", lower_bound=2)
@@ -34,8 +33,7 @@ TOPICS: dict[str, Callable[[Path], Finding]] = {
 
 
 def main() -> None:
-    topic, to = cli.positional("topic", tuple(TOPICS)), Path(cli.required("to"))
-    facts()  # the commit is the one that began
+    topic, to = cli.positional("topic", tuple(TOPICS)), destination()
     to.mkdir(parents=True, exist_ok=True)
     print(write_finding(TOPICS[topic](to), to))
 

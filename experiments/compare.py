@@ -13,11 +13,10 @@ from absl import flags
 
 from experiments import cli
 from experiments.finding import Finding, as_table, markdown, write_finding
-from oplstm_jax.comparison import cells, row
+from oplstm_jax.comparison import HEADS, cells, row
 
 flags.DEFINE_string("to", None, "Folder for table.md and table.json; made if it is not there.")
 
-HEADS = ("cell", "metric", "seeds", "first", "second", "second - first", "p", "on the same tasks")
 ABOUT = (
     "Means and 95 % intervals over seeds; their difference and p by Welch's test: what to expect of other trainings. "
     "On the same tasks: the difference of each test task's scores, averaged over seeds, about these runs alone "

@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments import cli
 from experiments.run import facts
 from oplstm_jax.files import write_text
 from oplstm_jax.statistics import Estimate
@@ -26,6 +27,13 @@ class Finding(NamedTuple):
     heads: tuple[str, ...]
     rows: list[tuple]
     about: str
+
+
+def destination() -> Path:
+    """The folder that --to names. Asks for the facts too, so that the commit is the one that began."""
+    to = Path(cli.required("to"))
+    facts()
+    return to
 
 
 def write_finding(found: Finding, to: Path) -> str:

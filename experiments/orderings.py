@@ -15,8 +15,7 @@ import numpy as np
 from absl import flags
 
 from experiments import cli
-from experiments.finding import Finding, write_finding
-from experiments.run import facts
+from experiments.finding import Finding, destination, write_finding
 from oplstm_jax import build, figures_beyond, zoo
 from oplstm_jax.analysis.orderings import Orderings, make_orderings
 from oplstm_jax.analysis.updates import over_list
@@ -46,8 +45,7 @@ HEADS = (
 
 
 def main() -> None:
-    to = Path(cli.required("to"))
-    facts()  # the commit is the one that began
+    to = destination()
     to.mkdir(parents=True, exist_ok=True)
     measured: dict[str, Orderings] = {}
     for name in flags.FLAGS.entries:

@@ -13,8 +13,7 @@ import numpy as np
 from absl import flags
 
 from experiments import cli
-from experiments.finding import Finding, write_finding
-from experiments.run import facts
+from experiments.finding import Finding, destination, write_finding
 from oplstm_jax import build, figures_beyond
 from oplstm_jax.analysis.stability import Course, course, share_left
 from oplstm_jax.report import LABELS
@@ -36,8 +35,7 @@ HEADS = (
 
 
 def main() -> None:
-    to, words = Path(cli.required("to")), cli.words("folder of runs")
-    facts()  # the commit is the one that began
+    to, words = destination(), cli.words("folder of runs")
     groups = _groups([Path(word) for word in words])
     rows = [_row(name, courses) for name, courses in groups.items()]
     to.mkdir(parents=True, exist_ok=True)

@@ -2,53 +2,41 @@
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
-
+from oplstm_jax.report import Run, read_run
 from oplstm_jax.statistics import Estimate, over_seeds, paired, welch
-from oplstm_jax.workdir import read_result, read_scores
 
 SEED = re.compile(r"(^|[-/])seed\d+$")
+HEADS = ("cell", "metric", "seeds", "first", "second", "second - first", "p", "on the same tasks")
 
 
-class Cell(NamedTuple):
-    """The finished runs that differ in their seeds alone: their results, and scores [n] of each."""
+def cells(path: Path) -> dict[str, list[Run]]:
+    """By name, the finished runs below a folder that differ in their seeds alone.
 
-    results: list[dict[str, Any]]
-    scores: list[np.ndarray]
-
-
-def cells(path: Path) -> dict[str, Cell]:
-    """The cells below a folder by name, or the one cell whose runs begin with this path and end with their seed.
-
-    Raises ValueError if there is no finished run.
+    Of a path that is no folder, the one cell whose runs begin with it and end with their seed. Raises ValueError if
+    there is no finished run.
     """
-    if path.is_dir():
-        folders = {file.parent: file.parent.relative_to(path).as_posix() for file in sorted(path.rglob("result.json"))}
-    else:
-        folders = {file.parent: file.parent.name for file in sorted(path.parent.glob(f"{path.name}-seed*/result.json"))}
-    found: dict[str, Cell] = {}
-    for folder, name in folders.items():
-        if not SEED.search(name):
-            continue
-        cell = found.setdefault(SEED.sub("", name), Cell([], []))
-        cell.results.append(read_result(folder) or {})
-        cell.scores.append(read_scores(folder))
+    root, pattern = (path, "**") if path.is_dir() else (path.parent, f"{path.name}-seed*")
+    found: dict[str, list[Run]] = {}
+    for folder in sorted(file.parent for file in root.glob(f"{pattern}/result.json")):
+        name = folder.relative_to(root).as_posix()
+        if SEED.search(name) and (run := read_run(folder)):
+            found.setdefault(SEED.sub("", name), []).append(run)
     if not found:
         raise ValueError(f"{path}: no finished runs there: expected folders NAME-seed0, NAME-seed1, ...")
     return dict(sorted(found.items(), key=lambda item: [int(n) for n in re.findall(r"\d+", item[0])]))
 
 
-def row(name: str, first: Cell, second: Cell) -> tuple:
-    """A line of the table. Raises ValueError for different metrics."""
-    metrics = {result["metric"] for cell in (first, second) for result in cell.results}
+def row(name: str, first: list[Run], second: list[Run]) -> tuple:
+    """What `HEADS` says of two cells. Raises ValueError for different metrics."""
+    metrics = {run.result["metric"] for run in (*first, *second)}
     if len(metrics) > 1:
         raise ValueError(f"{name}: {' and '.join(sorted(metrics))} do not compare: expected one metric")
-    means = [over_seeds(cell.scores) for cell in (first, second)]
+    scores = [[run.scores for run in cell] for cell in (first, second)]
+    means = [over_seeds(each) for each in scores]
     over = welch(*means) if min(mean.count for mean in means) > 1 else None
-    lists = {result.get("task_list") for cell in (first, second) for result in cell.results}
-    same = paired(first.scores, second.scores) if len(lists) == 1 and None not in lists else None
+    lists = {run.result.get("task_list") for run in (*first, *second)}
+    same = paired(*scores) if len(lists) == 1 and None not in lists else None
     difference = over and Estimate(over.difference, over.interval, sum(mean.count for mean in means))
     counts = " and ".join(str(mean.count) for mean in means)
     return (name or "–", *metrics, counts, *means, difference, over and over.p, same)

@@ -73,27 +73,31 @@ def compare(ours: Estimate, error: float, mean: float, interval: float | None) -
     The published runs are as many, and taken to differ from one another as much as ours do, which the paper does not
     say. Degrees of freedom: Welch and Satterthwaite's, those of the errors over tasks taken as infinite.
     """
-    seeds = (ours.interval / stdtrit(ours.count - 1, 0.975)) ** 2
+    seeds = _variance(ours)
     theirs = error if interval is None else interval / stdtrit(np.inf, 0.975)
-    variance = 2 * seeds + error**2 + theirs**2
-    freedom = (ours.count - 1) * (variance / (2 * seeds)) ** 2 if seeds else np.inf
-    difference, spread = ours.mean - mean, np.sqrt(variance)
-    p = 2 * stdtr(freedom, -abs(difference) / spread) if spread else float(difference == 0)
-    return Comparison(difference, float(spread * stdtrit(freedom, 0.975)), float(p), interval is None)
+    parts = [(2 * seeds, ours.count - 1), (error**2, np.inf), (theirs**2, np.inf)]
+    return _t_test(ours.mean - mean, parts, assumed=interval is None)
 
 
 def welch(first: Estimate, second: Estimate) -> Comparison:
     """Welch's t-test of two means over independent runs, second minus first. Raises ValueError for a single run."""
     if min(first.count, second.count) < 2:
         raise ValueError(f"{first.count} and {second.count} runs: expected two or more on both sides")
-    parts = [(each.interval / stdtrit(each.count - 1, 0.975)) ** 2 for each in (first, second)]
-    variance = sum(parts)
-    difference, spread = second.mean - first.mean, float(np.sqrt(variance))
-    if not spread:
-        return Comparison(difference, 0.0, float(difference == 0), False)
-    freedom = variance**2 / sum(part**2 / (e.count - 1) for part, e in zip(parts, (first, second), strict=True))
-    p = 2 * stdtr(freedom, -abs(difference) / spread)
-    return Comparison(difference, float(spread * stdtrit(freedom, 0.975)), float(p), False)
+    return _t_test(second.mean - first.mean, [(_variance(each), each.count - 1) for each in (first, second)])
+
+
+def _variance(mean: Estimate) -> float:
+    """The squared standard error behind an interval."""
+    return (mean.interval / stdtrit(mean.count - 1, 0.975)) ** 2
+
+
+def _t_test(difference: float, parts: Sequence[tuple[float, float]], assumed: bool = False) -> Comparison:
+    """Whether a difference is none; parts of its variance, each with its degrees of freedom (Welch, Satterthwaite)."""
+    variance = sum(part for part, _ in parts)
+    known = sum(part**2 / freedom for part, freedom in parts if np.isfinite(freedom))
+    freedom, spread = variance**2 / known if known else np.inf, np.sqrt(variance)
+    p = 2 * stdtr(freedom, -abs(difference) / spread) if spread else difference == 0
+    return Comparison(difference, float(spread * stdtrit(freedom, 0.975)), float(p), assumed)
 
 
 def paired(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> Estimate:

@@ -90,16 +90,11 @@ def _train(problem: Problem, settings: Settings, program: Program, files: list[R
                 last_save = time.monotonic()
                 runs.save(files, unstack(state, count), done, before + last_save - began, qualities)
             if stop:
-                raise _interrupted(files, caught)
-        if agreed(bool(caught))[0]:  # while the last state was saved
-            raise _interrupted(files, caught)
+                break
+        if agreed(bool(caught))[0]:  # maybe while the last state was saved, or in another process alone
+            runs.wait(files)
+            raise signals.Interrupted((caught or [signal.SIGTERM])[0])
     return before + time.monotonic() - began
-
-
-def _interrupted(files: list[Run], caught: list[int]) -> signals.Interrupted:
-    """What to raise once all that was saved is on the disk; the signal may have come to another process alone."""
-    runs.wait(files)
-    return signals.Interrupted((caught or [signal.SIGTERM])[0])
 
 
 def _advance(program: Program, state, done: int, goal: int, meta_batch: int, count: int):

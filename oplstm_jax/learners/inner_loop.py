@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.types import Array, Episode, Info, Learner, Loss, Objective, Params, Split
 
-SMALL = 1 << 16  # parameters of a network whose steps are launched as slowly as they are computed
+SMALL = 1 << 16  # parameters below which launching the operations of a step takes as long as what they compute
 MANY = 8  # passes from which on unrolling pairs of them is worth its compilation
 
 
