@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from oplstm_jax import build
 from oplstm_jax.meta import init_state, make_chunk, make_step
-from oplstm_jax.program import make_optimiser
+from oplstm_jax.optimiser import make_optimiser
 from oplstm_jax.sharding import axis_of, replicate, task_mesh
 
 

@@ -58,6 +58,7 @@ def widths(*sizes: int) -> Variant:
 SHORT = {"hidden": (40,), "train_tasks": 5_000, "validate_every": 2_500, "validation_tasks": 250, "test_tasks": 500}
 SEARCH = {"train_tasks": 3_000, "validate_every": 1_500, "validation_tasks": 500, "test_tasks": 1}
 COSINE = {"final_learning_rate": 0.0}
+MUON = {**COSINE, "optimiser": "muon"}
 TRAINED = "features"  # folder, in that of a sweep, of the run whose features variants take
 FAST = {**COSINE, "learning_rate": 1e-3}
 LAYER_NORMS = {"options.gamma": 0.025, "options.layer_gammas": True}
@@ -142,6 +143,12 @@ SWEEPS = {
                 {**COSINE, "options.gamma": 0.1, "meta_batch": 4, "learning_rate": 2e-3},
             ),
             Variant("gamma 0.1 + 20-1 + cosine", {**COSINE, "options.gamma": 0.1, "options.sizes": (20, 1)}),
+            Variant("muon + cosine", MUON),
+            Variant("gamma 0.1 + muon + cosine", {**MUON, "options.gamma": 0.1}),
+            *(
+                Variant(f"gamma 0.1 + muon at {rate} + cosine", {**MUON, "options.gamma": 0.1, "learning_rate": rate})
+                for rate in (3e-3, 5e-4)
+            ),
         ),
         selects=True,
     ),
@@ -167,6 +174,10 @@ SWEEPS = {
             Variant("4 x learning rate + cosine + biases adapt", {**FAST, "options.adapt_biases": True}),
             Variant("4 x learning rate + cosine + 3 passes", {**FAST, "passes": 3}),
             Variant("4 x learning rate + cosine + 20-20-1", {**FAST, "options.sizes": (20, 20, 1)}),
+            *(
+                Variant(f"muon at {rate} + cosine + norm of each layer", {**MUON, **LAYER_NORMS, "learning_rate": rate})
+                for rate in (1e-3, 3e-4)
+            ),
         ),
         selects=True,
     ),

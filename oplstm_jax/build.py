@@ -12,6 +12,7 @@
     way, shot, train_shot, query, test_query
     passes, eval_passes    T in meta-training and at validation and test
     meta_batch, learning_rate, outer_clip
+    optimiser              of meta-training: adam, or muon for large matrices and adam for the rest
     final_learning_rate    where a cosine takes the learning rate by the end of meta-training (None: it is constant)
     skip_nonfinite         leave out and count meta-gradients that are not finite, instead of ending the run
     tasks_at_once          tasks of a meta-batch vectorised together (None: all, or one where that is faster)

@@ -9,6 +9,7 @@ POSITIVE = (
     "validation_tasks test_tasks"
 ).split()
 NOT_NEGATIVE = "seed passes eval_passes patience_tasks".split()
+OPTIMISERS = ("adam", "muon")  # of meta-training
 LARGEST = 2**31  # steps are counted, and sizes indexed, with 32 bits
 
 
@@ -28,6 +29,8 @@ def check_numbers(config: Mapping[str, Any]) -> None:
         raise ValueError(f"outer_clip is {clip!r}: expected None or a number above 0")
     if final is not None and not (is_number(final, numbers.Real) and final >= 0):
         raise ValueError(f"final_learning_rate is {final!r}: expected None or a number not below 0")
+    if config["optimiser"] not in OPTIMISERS:
+        raise ValueError(f"optimiser is {config['optimiser']!r}: expected {' or '.join(OPTIMISERS)}")
     if config["tasks_at_once"] is not None and not is_number(config["tasks_at_once"], numbers.Integral):
         raise ValueError(f"tasks_at_once is {config['tasks_at_once']!r}: expected None or a whole number")
     for name in ("rotations", "skip_nonfinite", "position"):

@@ -37,6 +37,7 @@ class Settings(NamedTuple):
     """How long and how meta-training goes. Numbers of tasks are rounded up to whole meta-steps.
 
     patience_tasks: a run whose validation score is still at chance after so many tasks says so (it goes on).
+    optimiser: adam or muon (`oplstm_jax.optimiser`).
     outer_clip: bound on every entry of the meta-gradient, None for none.
     tasks_at_once: tasks of a meta-batch that are vectorised together, None for all.
     skip_nonfinite: meta-gradients that are not finite are left out and counted; else they end the run.
@@ -52,6 +53,7 @@ class Settings(NamedTuple):
     validation_tasks: int
     test_tasks: int
     patience_tasks: int
+    optimiser: str = "adam"
     outer_clip: float | None = None
     tasks_at_once: int | None = None
     skip_nonfinite: bool = False

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from oplstm_jax import finite
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.meta import Log, MetaState, init_state, make_chunk, make_step
+from oplstm_jax.optimiser import make_optimiser
 from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.seeds import over_seeds, stack
 from oplstm_jax.sharding import axis_of, replicate, task_mesh
@@ -31,20 +31,6 @@ class Program(NamedTuple):
     advance: Callable[[MetaState, int], tuple[MetaState, Log]]
     scores: Callable[[Params, str], Array]
     input_shape: tuple[int, ...]
-
-
-def make_optimiser(settings: Settings) -> optax.GradientTransformation:
-    """Adam with its default moments, after clipping every entry of the meta-gradient where asked (SPEC §7)."""
-    adam = optax.adam(_learning_rate(settings))
-    clipped = adam if settings.outer_clip is None else optax.chain(optax.clip(settings.outer_clip), adam)
-    return finite.skip_nonfinite(clipped) if settings.skip_nonfinite else clipped
-
-
-def _learning_rate(settings: Settings) -> float | optax.Schedule:
-    if (final := settings.final_learning_rate) is None:
-        return settings.learning_rate
-    steps = settings.steps(settings.train_tasks)
-    return optax.cosine_decay_schedule(settings.learning_rate, steps, final / settings.learning_rate)
 
 
 def make_program(problem: Problem, settings: Settings, count: int = 1) -> Program:

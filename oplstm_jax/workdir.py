@@ -33,6 +33,7 @@ LATER_FIELDS = {
     "position": False,
     "features_from": None,
     "final_learning_rate": None,
+    "optimiser": "adam",
 }
 RESULT = ("score", "interval", "config", "metric", "params_sha256")  # what every result.json has, among more
 

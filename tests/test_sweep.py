@@ -17,8 +17,6 @@ from oplstm_jax import MLP
 from oplstm_jax.drawing import series
 from oplstm_jax.files import read_arrays
 from oplstm_jax.learners.op_lstm import op_lstm
-from oplstm_jax.problem import Settings
-from oplstm_jax.program import make_optimiser
 from oplstm_jax.workdir import read_config
 
 FIELDS = {**SMALL, "hidden": (6,), "passes": 2}
@@ -57,20 +55,6 @@ def test_a_sweep_is_trained_tested_with_other_passes_and_written(tmp_path):
     assert "no test tasks were scored" in choosing and "test, " not in choosing
     with pytest.raises(ValueError, match="no finished run of this sweep"):
         sweep_table.write(sweep, tmp_path / "elsewhere", tmp_path)
-
-
-def test_a_cosine_takes_the_learning_rate_to_its_end():
-    """With a constant gradient every step of Adam is of the learning rate's size."""
-    tasks = {"train_tasks": 8, "validate_every": 1, "log_every": 1, "validation_tasks": 1, "test_tasks": 1}
-    settings = Settings(seed=0, meta_batch=2, learning_rate=0.1, patience_tasks=0, final_learning_rate=0.02, **tasks)
-    optimiser = make_optimiser(settings)
-    params, sizes = jnp.zeros(1), []
-    state = optimiser.init(params)
-    for _ in range(6):
-        updates, state = optimiser.update(jnp.ones(1), state, params)
-        sizes.append(-updates[0])
-    cosine = 0.02 + 0.08 * 0.5 * (1 + np.cos(np.pi * np.arange(5) / 4))
-    np.testing.assert_allclose(sizes, [*cosine, 0.02], rtol=1e-4)
 
 
 def test_norms_of_layers_are_their_own_and_meta_learned():

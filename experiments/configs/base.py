@@ -32,6 +32,7 @@ def base_config() -> ConfigDict:
     config.passes = 1
     config.eval_passes = config.get_ref("passes").identity()
     config.meta_batch, config.learning_rate = 1, 1e-3
+    config.optimiser = "adam"
     config.outer_clip, config.tasks_at_once = config_dict.placeholder(float), config_dict.placeholder(int)
     config.final_learning_rate = config_dict.placeholder(float)
     config.skip_nonfinite = False

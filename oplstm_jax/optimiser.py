@@ -1,0 +1,40 @@
+"""The optimiser of meta-training: Adam as in the paper (SPEC §7), or Muon where there are matrices to it."""
+
+import jax
+import optax
+
+from oplstm_jax import finite
+from oplstm_jax.problem import Settings
+from oplstm_jax.types import Array
+
+SMALLEST_SIDE = 16  # rows and columns that a matrix must have for Muon: cells of coordinate-wise LSTMs have fewer
+
+
+def make_optimiser(settings: Settings) -> optax.GradientTransformation:
+    """Adam with its default moments, or `adam_and_muon`, after clipping the meta-gradient's entries where asked."""
+    rate = _learning_rate(settings)
+    optimiser = adam_and_muon(rate) if settings.optimiser == "muon" else optax.adam(rate)
+    clipped = optimiser if settings.outer_clip is None else optax.chain(optax.clip(settings.outer_clip), optimiser)
+    return finite.skip_nonfinite(clipped) if settings.skip_nonfinite else clipped
+
+
+def adam_and_muon(learning_rate: float | optax.Schedule) -> optax.GradientTransformation:
+    """Muon for matrices of at least 16 rows and columns, Adam for everything else; not in the paper.
+
+    Muon (Jordan, https://kellerjordan.github.io/posts/muon) makes the singular values of a matrix's momentum equal.
+    Its updates are scaled (Liu et al., arXiv 2502.16982, with 1 in place of 0.2) until the root mean square of their
+    entries is the learning rate, which is the size of Adam's: one learning rate serves both.
+    """
+    transforms = {"muon": optax.contrib.muon(learning_rate, consistent_rms=1.0), "adam": optax.adam(learning_rate)}
+    return optax.partition(transforms, lambda params: jax.tree.map(_which, params))
+
+
+def _which(array: Array) -> str:
+    return "muon" if array.ndim == 2 and min(array.shape) >= SMALLEST_SIDE else "adam"
+
+
+def _learning_rate(settings: Settings) -> float | optax.Schedule:
+    if (final := settings.final_learning_rate) is None:
+        return settings.learning_rate
+    steps = settings.steps(settings.train_tasks)
+    return optax.cosine_decay_schedule(settings.learning_rate, steps, final / settings.learning_rate)
