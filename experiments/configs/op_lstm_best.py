@@ -17,7 +17,11 @@ from experiments.configs.base import assign
 
 # Of each problem: the authors' configuration, and what is changed in it.
 PROBLEMS: dict[str, tuple[Callable[[str], ConfigDict], str, dict]] = {
-    "sine": (sine.get_config, "op_lstm", {"final_learning_rate": 0.0, "options.gamma": 0.1}),
+    "sine": (
+        sine.get_config,
+        "op_lstm",
+        {"optimiser": "muon", "final_learning_rate": 0.0, "options.gamma": 0.1},
+    ),
     "omniglot": (
         omniglot.get_config,
         "op_lstm",
