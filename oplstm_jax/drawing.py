@@ -73,9 +73,11 @@ def grid(count: int, size: tuple[float, float] = (5, 3.8)):
 
 
 def finish(figure, axes, path: Path) -> None:
-    """Puts one legend for all axes below them, and writes the figure."""
+    """Puts one legend for all axes below them, of as many columns as fit, and writes the figure."""
     handles = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
+    widest = max(map(len, handles), default=0) + 9  # letters, of which 12 are an inch; the sample line is as wide as 9
+    columns = min(5, max(1, int(12 * figure.get_figwidth() / widest)))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False)
     for axis in axes:
         axis.grid(alpha=0.3)
     write(figure, path)

@@ -14,7 +14,7 @@ from experiments import sweep_table
 from experiments.run import run_seeds
 from experiments.sweeps import SWEEPS, Variant
 from oplstm_jax import MLP
-from oplstm_jax.drawing import series
+from oplstm_jax.drawing import finish, panels, series
 from oplstm_jax.files import read_arrays
 from oplstm_jax.learners.op_lstm import op_lstm
 from oplstm_jax.workdir import read_config
@@ -88,3 +88,13 @@ def test_every_line_of_a_figure_looks_like_no_other():
     looks = series(map(str, [*range(15), *range(15)]))
     assert len(looks) == 15 == len({(look["color"], look["fillstyle"]) for look in looks.values()})
     assert len({(look["ls"], look["marker"], look["fillstyle"]) for look in looks.values()}) == 15  # in black and white
+
+
+@pytest.mark.parametrize("letters", [4, 12, 40])
+def test_a_legend_is_no_wider_than_its_figure(tmp_path, letters):
+    figure, axes = panels(1, size=(7.5, 3))
+    for number in range(5):
+        axes[0].plot([0, 1], label=str(number) * letters)
+    finish(figure, axes, tmp_path / "figure.png")
+    figure.draw_without_rendering()
+    assert figure.legends[0].get_window_extent().width <= figure.bbox.width
