@@ -51,7 +51,7 @@ def other_base_learners(*names: str) -> Table:
         Part(
             base_learners.get_config,
             (Test(f"{Path(name).stem}, {base}"),),
-            f"{Path(name).stem}/{base}",
+            f"{Path(name).stem}/{base.replace(', ', '_').replace(' ', '_')}",
             name,
             changes=functools.partial(_same_at_all_shots, fields),
         )

@@ -9,6 +9,7 @@ from oplstm_jax.data.families import family_of
 from oplstm_jax.fields import is_width
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
+from oplstm_jax.nets.norm import OF_BATCHES
 from oplstm_jax.nets.resnet12 import ResNet12
 from oplstm_jax.nets.transformer import VisionTransformer
 
@@ -52,6 +53,7 @@ def _transformer(sizes: Any, outputs: int, norm: str) -> VisionTransformer:
     names = ("width", "blocks", "heads", "patch")
     if not isinstance(sizes, Mapping) or set(sizes) != set(names) or not all(map(is_width, sizes.values())):
         raise ValueError(f"transformer is {sizes!r}: expected positive numbers for {', '.join(names)}")
-    if norm != "layer":
-        raise ValueError(f"norm is {norm}: base vit normalises every token by itself: expected layer")
-    return VisionTransformer(**sizes, outputs=outputs)
+    if norm not in ("layer", *OF_BATCHES):
+        batches = " or ".join(OF_BATCHES)
+        raise ValueError(f"norm is {norm}: base vit normalises tokens: expected layer, or {batches} of their means too")
+    return VisionTransformer(**sizes, outputs=outputs, norm=norm)

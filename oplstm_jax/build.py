@@ -17,7 +17,7 @@
     skip_nonfinite         leave out and count meta-gradients that are not finite, instead of ending the run
     tasks_at_once          tasks of a meta-batch vectorised together (None: all, or one where that is faster)
     train_tasks, validate_every, log_every, validation_tasks, test_tasks, patience_tasks
-    norm                   normalisation mode of the base-learner (`layer` for vit, which has layer norm alone)
+    norm                   normalisation mode of the base-learner (vit: `layer` for layer norm alone)
     precision              float32, or bfloat16 for the convolutions of conv4
 """
 

@@ -16,7 +16,9 @@ from oplstm_jax.nets.resnet12 import ResNet12
 from oplstm_jax.nets.transformer import VisionTransformer, attention, patches
 
 RESNET, TRANSFORMER = ResNet12(2, 3, "support"), VisionTransformer(8, 2, 2, 8, 3)
+NORMALISED = TRANSFORMER.clone(norm="support")
 NETS = [pytest.param(RESNET, id="resnet12", marks=pytest.mark.slow), pytest.param(TRANSFORMER, id="vit")]
+NETS.append(pytest.param(NORMALISED, id="vit, means normalised"))
 
 
 def _images(seed: int, count: int = 4, size: int = 16):
@@ -62,7 +64,7 @@ def test_its_chain_computes_what_the_network_does(net):
     """With the statistics of the support set, so that layers pass those on too."""
     x, query = _images(0), _images(1)
     params, both = _net(net)
-    last = {name: params[name] for name in ("out", "norm") if name in params}
+    last = {name: params[name] for name in ("out", "norm", "norm_means") if name in params}
     own = [*(params[name] for name in ("patches", *sorted(n for n in params if "block" in n)) if name in params), last]
 
     @jax.jit
@@ -76,10 +78,10 @@ def test_its_chain_computes_what_the_network_does(net):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.slow
-def test_resnet12_normalises_the_query_with_the_support_set():
+@pytest.mark.parametrize("net", [net for net in NETS if net.values[0] is not TRANSFORMER])
+def test_the_query_is_normalised_with_the_support_set(net):
     x, other = _images(0), _images(1)
-    params, both = _net(RESNET)
+    params, both = _net(net)
     features, same = both(params, x, x)
     np.testing.assert_allclose(same, features, atol=1e-5)
     assert np.abs(both(params, x, other)[1] - both(params, other, other)[1]).max() > 1e-3
@@ -124,6 +126,8 @@ def test_configurations_name_them():
     config = {**base_config().to_dict(), "data": "glyphs", "filters": 3, "transformer": {**SIZES}}
     assert bases.build_base({**config, "base": "resnet12", "norm": "layer"}) == ResNet12(3, 5, "layer")
     assert bases.build_base({**config, "base": "vit", "norm": "layer"}) == VisionTransformer(6, 1, 3, 7, 5)
+    means = bases.build_base({**config, "base": "vit", "norm": "transductive"})
+    assert means == VisionTransformer(6, 1, 3, 7, 5, "transductive")
     assert build.build_settings({**config, "base": "resnet12"}).tasks_at_once == 1
 
 
@@ -136,7 +140,7 @@ REFUSED = {
     "heads that do not fit": (TRANSFORMER.clone(heads=3), (2, 8, 8, 1), "tokens of width 8 and 3 heads"),
 }
 BAD_FIELDS = [
-    ({"norm": "transductive"}, "norm is transductive: base vit normalises every token by itself: expected layer"),
+    ({"norm": "none"}, "norm is none: base vit normalises tokens: expected layer, or transductive or support"),
     ({"transformer": {**SIZES, "heads": 0}}, "expected positive numbers for width, blocks, heads, patch"),
     ({"transformer": {"width": 8}}, "expected positive numbers for width, blocks, heads, patch"),
     ({"transformer": 8}, "transformer is 8: expected positive numbers"),

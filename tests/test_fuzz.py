@@ -73,7 +73,7 @@ BASES = st.one_of(
     st.builds(MLP, st.just((3,)), st.just(2)),
     st.builds(Conv4, st.integers(-1, 2), st.sampled_from([None, 2])),
     st.builds(ResNet12, st.integers(-1, 2), st.sampled_from([None, 2])),
-    st.builds(VisionTransformer, *[st.integers(-1, 2)] * 4, st.sampled_from([None, 2])),
+    st.builds(VisionTransformer, *[st.integers(-1, 2)] * 4, st.sampled_from([None, 2]), st.sampled_from(["layer", ""])),
 )
 
 

@@ -15,6 +15,7 @@ BASES: dict[str, dict[str, Any]] = {
     "conv4": {"base": "conv4", "filters": 16},
     "resnet12": {"base": "resnet12", "filters": 8},
     "vit": {"base": "vit", "norm": "layer"},
+    "vit, means normalised": {"base": "vit", "norm": "transductive"},
 }
 LEARNERS = {
     "op_lstm_head": {"passes": 3},

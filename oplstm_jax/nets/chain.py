@@ -13,7 +13,7 @@ from oplstm_jax.nets.init import fan_in_bias
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.norm import Norm
 from oplstm_jax.nets.resnet12 import ResidualBlock, ResNet12
-from oplstm_jax.nets.transformer import PatchEmbedding, TransformerBlock, VisionTransformer, layer_norm
+from oplstm_jax.nets.transformer import PatchEmbedding, TransformerBlock, VisionTransformer, layer_norm, mean_token
 from oplstm_jax.types import Array
 
 
@@ -44,15 +44,24 @@ class ConvLayer(nn.Module):
 
 
 class PooledOutput(nn.Module):
-    """Mean over pixels or tokens of x [M, ..., F], for tokens after a layer norm, then a linear layer: [M, outputs]."""
+    """Mean over pixels of x [M, H, W, F], then a linear layer: [M, outputs]."""
 
     outputs: int
-    normalise: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        x = mean_pool(layer_norm("norm")(x) if self.normalise else x)
-        return output_layer(self.outputs, x.shape[-1])(x)
+        return output_layer(self.outputs, x.shape[-1])(mean_pool(x))
+
+
+class TokensOutput(nn.Module):
+    """Layer norm of tokens x [M, P, D], their mean in a mode of normalisation, then a linear layer: [M, outputs]."""
+
+    outputs: int
+    norm: str = "layer"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return output_layer(self.outputs, x.shape[-1])(mean_token(layer_norm("norm")(x), self.norm))
 
 
 def chain(base: nn.Module) -> list[nn.Module]:
@@ -67,6 +76,6 @@ def chain(base: nn.Module) -> list[nn.Module]:
             return [*(ResidualBlock(width, base.norm) for width in base.widths()), PooledOutput(outputs)]
         case VisionTransformer(outputs=int(outputs)):
             blocks = [TransformerBlock(base.heads) for _ in range(base.blocks)]
-            return [PatchEmbedding(base.width, base.patch), *blocks, PooledOutput(outputs, normalise=True)]
+            return [PatchEmbedding(base.width, base.patch), *blocks, TokensOutput(outputs, base.norm)]
     known = ", ".join(kind.__name__ for kind in (MLP, Conv4, ResNet12, VisionTransformer))
     raise ValueError(f"{type(base).__name__} cannot be taken apart: expected one of {known} with outputs")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from oplstm_jax.nets.conv4 import check_images, mean_pool, output_layer
 from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
+from oplstm_jax.nets.norm import Norm
 from oplstm_jax.types import Array
 
 POSITIONS = nn.initializers.normal(0.02)  # start of the position embeddings
@@ -17,10 +18,11 @@ EPSILON = 1e-5
 class VisionTransformer(nn.Module):
     """Patches with position embeddings, transformer blocks, layer norm and mean over tokens, then a linear layer.
 
-    Inputs are images [M, H, W, channels] whose sides are multiples of `patch`. The only normalisation is layer norm of
-    each token, so examples do not depend on one another. width: of a token; heads, a divisor of it, of the attention.
-    With `outputs=None` the mean tokens [M, width] are the result. Parameters: `patches` (`PatchEmbedding`), `block_0`
-    .. (`TransformerBlock`), `norm` with scale and bias, and `out` with kernel [width, out] and bias [out].
+    Inputs are images [M, H, W, channels] whose sides are multiples of `patch`. width: of a token; heads, a divisor of
+    it, of the attention. norm: `layer` for layer norm of each token and no other, so that examples do not depend on one
+    another; `transductive` or `support` to normalise the mean tokens over examples as well. With `outputs=None` these
+    [M, width] are the result. Parameters: `patches` (`PatchEmbedding`), `block_0` .. (`TransformerBlock`), `norm` with
+    scale and bias, `norm_means` with scale and shift where there is one, and `out` with kernel [width, out] and bias.
     """
 
     width: int = 64
@@ -28,13 +30,14 @@ class VisionTransformer(nn.Module):
     heads: int = 4
     patch: int = 7
     outputs: int | None = None
+    norm: str = "layer"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         x = PatchEmbedding(self.width, self.patch, name="patches")(x)
         for block in range(self.blocks):
             x = TransformerBlock(self.heads, name=f"block_{block}")(x)
-        x = mean_pool(layer_norm("norm")(x))
+        x = mean_token(layer_norm("norm")(x), self.norm)
         return x if self.outputs is None else output_layer(self.outputs, x.shape[-1])(x)
 
 
@@ -96,6 +99,12 @@ def patches(x: Array, size: int) -> Array:
         raise ValueError(f"images of {height}x{width} pixels: expected multiples of the patch, {size} pixels")
     x = x.reshape(examples, height // size, size, width // size, size, channels)
     return jnp.moveaxis(x, 2, 3).reshape(examples, -1, size * size * channels)
+
+
+def mean_token(x: Array, norm: str) -> Array:
+    """Mean over tokens x [M, P, D] -> [M, D], normalised over examples where the mode is; called inside a module."""
+    x = mean_pool(x)
+    return x if norm == "layer" else Norm(norm, name="norm_means")(x)
 
 
 def layer_norm(name: str) -> nn.LayerNorm:
