@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 
 from oplstm_jax.data.families import family_of
-from oplstm_jax.fields import is_width
+from oplstm_jax.fields import is_mapping, is_width
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.norm import OF_BATCHES
@@ -51,7 +51,7 @@ def outputs(config: Mapping[str, Any]) -> int:
 
 def _transformer(sizes: Any, outputs: int, norm: str) -> VisionTransformer:
     names = ("width", "blocks", "heads", "patch")
-    if not isinstance(sizes, Mapping) or set(sizes) != set(names) or not all(map(is_width, sizes.values())):
+    if not is_mapping(sizes) or set(sizes) != set(names) or not all(map(is_width, sizes.values())):
         raise ValueError(f"transformer is {sizes!r}: expected positive numbers for {', '.join(names)}")
     if norm not in ("layer", *OF_BATCHES):
         batches = " or ".join(OF_BATCHES)

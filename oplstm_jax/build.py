@@ -1,4 +1,4 @@
-"""From a configuration, any mapping with the fields below, to the objects that train and evaluate it.
+"""From a configuration, any mapping or ConfigDict with the fields below, to the objects that train and evaluate it.
 
     learner, base          names; options: the learner's own hyper-parameters
     hidden, filters        widths of the base-learner: of `mlp`, of `conv4` and of the first block of `resnet12`
@@ -33,7 +33,7 @@ from oplstm_jax import learners, params
 from oplstm_jax.bases import CONVOLUTIONAL, build_base
 from oplstm_jax.data import Augment, ImageSet, Pool, load, make_sampler, split_classes
 from oplstm_jax.data.families import FAMILIES, family_of
-from oplstm_jax.fields import check_numbers, is_number
+from oplstm_jax.fields import check_numbers, is_mapping, is_number
 from oplstm_jax.learners.frozen_features import frozen_features
 from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
 from oplstm_jax.nets.norm import check_mode
@@ -101,7 +101,7 @@ def build_learner(config: Mapping[str, Any], passes: int) -> Learner:
     """The learner with the given number of passes. Raises ValueError for unknown names or options."""
     regression = is_regression(config)
     loss = mean_squared_error if regression else cross_entropy
-    if not isinstance(config["options"], Mapping):
+    if not is_mapping(config["options"]):
         raise ValueError(f"options is {config['options']!r}: expected names and values")
     options = dict(config["options"])
     if config["learner"] == "finetune" and not regression and "classes" not in options:
@@ -156,7 +156,7 @@ def list_of_test_tasks(config: Mapping[str, Any]) -> str:
 
 
 def _augment(fields: Mapping[str, Any]) -> Augment:
-    if not isinstance(fields, Mapping) or not set(fields) <= set(Augment._fields):
+    if not is_mapping(fields) or not set(fields) <= set(Augment._fields):
         raise ValueError(f"augment is {fields!r}: expected the fields {', '.join(Augment._fields)}")
     return Augment(**fields)
 

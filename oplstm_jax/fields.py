@@ -43,6 +43,11 @@ def is_width(value: Any) -> bool:
     return is_number(value, numbers.Integral) and 0 < value < LARGEST
 
 
+def is_mapping(value: Any) -> bool:
+    """Whether a value has names and values: a mapping, or a ConfigDict, which is not registered as one."""
+    return hasattr(value, "keys") and hasattr(value, "__getitem__")
+
+
 def is_number(value: Any, kind: Any) -> bool:
     """Whether a value is a finite number of a kind such as numbers.Real, and not True or False."""
     return isinstance(value, kind) and not isinstance(value, bool) and abs(value) < float("inf")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.configs import base_learners
 from experiments.configs.base import base_config
 from oplstm_jax import bases, build
 from oplstm_jax.nets.chain import chain
@@ -129,6 +130,15 @@ def test_configurations_name_them():
     means = bases.build_base({**config, "base": "vit", "norm": "transductive"})
     assert means == VisionTransformer(6, 1, 3, 7, 5, "transductive")
     assert build.build_settings({**config, "base": "resnet12"}).tasks_at_once == 1
+
+
+def test_a_config_dict_builds_what_its_mapping_does():
+    config = base_learners.get_config("op_lstm_general,base=vit,norm=support")
+    names = {name: value for name, value in config.to_dict().items() if name != "augment"}
+    assert bases.build_base(config) == bases.build_base(names) == VisionTransformer(outputs=5, norm="support")
+    found, expected = (build.build_problem(c) for c in (config, config.to_dict()))
+    assert jax.tree.map(jnp.shape, found.sampler("train")(jax.random.key(0))).support.x == (5, 28, 28, 1)
+    assert (found.metric, found.chance) == (expected.metric, expected.chance)
 
 
 SIZES = {"width": 6, "blocks": 1, "heads": 3, "patch": 7}
