@@ -4,7 +4,7 @@
 
 The argument after the colon is a problem (sine, omniglot, omniglot_conv4) and, optionally, fields. What differs from
 the authors' settings was chosen by validation scores: `python -m experiments.sweep search` and `search_omniglot`
-(results/beyond/search, results/beyond/search_omniglot). `python -m experiments.reproduce best_sine` and so on test it
+(results/beyond/search, search_muon and search_omniglot). `python -m experiments.reproduce best_sine` and so on test it
 beside the authors' (results/best_sine ...).
 """
 
