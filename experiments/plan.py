@@ -8,7 +8,7 @@ from experiments.cells import PlannedRun
 from experiments.merge import copy_run
 from experiments.run import plain
 from oplstm_jax.progress import clock
-from oplstm_jax.workdir import complete, read_config, read_metrics, read_result
+from oplstm_jax.workdir import complete, own_seconds, read_config, read_metrics, read_result
 
 
 def progress_line(runs: list[PlannedRun], workers: int = 1) -> str:
@@ -18,7 +18,7 @@ def progress_line(runs: list[PlannedRun], workers: int = 1) -> str:
     all of them.
     """
     results = [read_result(run.folder) for run in runs]
-    seconds = {run.folder: result["wall_seconds"] for run, result in zip(runs, results, strict=True) if result}
+    seconds = {run.folder: own_seconds(result) for run, result in zip(runs, results, strict=True) if result}
     left = [_expected(run, runs, seconds) for run in runs if run.folder not in seconds]
     known = [s for s in left if s is not None]
     time_left = f", {'more than ' * (None in left)}{clock(sum(known) / workers)} left" if known or not left else ""

@@ -8,7 +8,7 @@ import numpy as np
 
 from oplstm_jax.published import Published
 from oplstm_jax.statistics import Estimate, compare, estimate, list_error, over_seeds, over_tasks
-from oplstm_jax.workdir import read_result, read_scores
+from oplstm_jax.workdir import own_seconds, read_result, read_scores
 
 LABELS = {
     "lstm": "plain LSTM (sequential)",
@@ -78,7 +78,7 @@ def summarise(cell: Cell) -> dict[str, Any]:
         across = over_seeds(scores)
         row["over_seeds"] = {**across._asdict(), "interval": across.interval if len(scores) > 1 else None}
         row["list_error"] = list_error(scores)
-        row["wall_seconds"] = sum(run.result["wall_seconds"] for run in runs.values())
+        row["wall_seconds"] = sum(own_seconds(run.result) for run in runs.values())
         row["comparison"] = _comparison(cell, row)
     return row
 

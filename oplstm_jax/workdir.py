@@ -163,6 +163,11 @@ def read_metrics(path: str | Path) -> list[dict]:
     return [_parse(line, f"{file}: line {number}", "step") for number, line in enumerate(lines, 1)]
 
 
+def own_seconds(result: dict[str, Any]) -> float:
+    """A run's share of the wall time of the program that trained it, alone or with other seeds."""
+    return result["wall_seconds"] / result.get("trained_together", 1)
+
+
 def read_result(path: str | Path) -> dict | None:
     """The result of a finished workdir, else None. Raises ValueError if the file is damaged."""
     file = Path(path) / "result.json"

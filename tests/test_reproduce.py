@@ -11,6 +11,7 @@ from experiments.plan import adopt, progress_line, together
 from experiments.run import run_config, run_together
 from experiments.tables import make_table
 from oplstm_jax.progress import clock
+from oplstm_jax.report import Cell, summarise
 from oplstm_jax.workdir import read_result
 
 KEPT = ROOT / "results/sine/runs"
@@ -59,6 +60,17 @@ def test_progress_is_that_of_runs_like_those_left(planned):
     assert progress_line(planned, workers=2) == f"2/4 runs done, {clock(both / 2)} left"
     elsewhere = planned[2]._replace(folder=planned[2].folder.parent.parent / "other" / "maml-5shot-seed0")
     assert progress_line([*planned[:2], elsewhere]) == "2/3 runs done"
+
+
+def test_time_of_seeds_trained_together_is_counted_once(planned):
+    for run in planned[:2]:
+        assert adopt(run, [KEPT])
+        result = json.loads((run.folder / "result.json").read_text())
+        shared = result | {"wall_seconds": 120.0, "trained_together": 2}
+        (run.folder / "result.json").write_text(json.dumps(shared))
+    assert progress_line(planned) == "2/4 runs done, 2:00 left"
+    cell = Cell("pi_lstm", 5, {seed: run.folder for seed, run in enumerate(planned[:2])}, None, metric="mse")
+    assert summarise(cell)["wall_seconds"] == 120.0
 
 
 def test_all_tables_and_the_report_are_written_by_one_command(tmp_path):
