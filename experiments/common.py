@@ -41,5 +41,6 @@ def _shares(fields: dict, shot: int, seeds: int, tasks: int) -> np.ndarray:
     features = base.clone(outputs=None)
     x = sample(jax.random.key(0)).support.x
     measure = over_list(make_common_share(features), build.build_settings(config).tasks_at_once)
-    inits = [jax.jit(features.init)(jax.random.key(seed), x) for seed in range(seeds)]
-    return np.concatenate([measure({"features": i["params"]}, task_keys("test", tasks), sample) for i in inits])
+    init = jax.jit(features.init)
+    networks = [{"features": init(jax.random.key(seed), x)["params"]} for seed in range(seeds)]
+    return np.concatenate([measure(params, task_keys("test", tasks), sample) for params in networks])
