@@ -48,11 +48,16 @@ def inner_step(loop: InnerLoop, weights: Params, support: Split) -> tuple[Params
             return jnp.zeros_like(grad)
         if not loop.second_order:
             grad = jax.lax.stop_gradient(grad)
-        return -loop.inner_lr * (grad if loop.clip is None else jnp.clip(grad, -loop.clip, loop.clip))
+        return -loop.inner_lr * (grad if loop.clip is None else _bounded(grad, loop.clip))
 
     (value, outputs), grads = jax.value_and_grad(support_loss, has_aux=True)(weights)
     updates = jax.tree_util.tree_map_with_path(update, grads)
     return jax.tree.map(jnp.add, weights, updates), {"loss": value, "outputs": outputs, "updates": updates}
+
+
+def _bounded(grad: Array, clip: float) -> Array:
+    """grad with every entry in [-clip, clip]. For the way back this keeps one mask, `jnp.clip` four (it halves ties)."""
+    return jax.lax.clamp(jnp.asarray(-clip, grad.dtype), grad, jnp.asarray(clip, grad.dtype))
 
 
 def kept_or_recomputed(loop: InnerLoop, one_pass: Callable) -> Callable:
