@@ -60,6 +60,19 @@ def test_clip_bounds_every_entry_of_a_step():
     np.testing.assert_allclose(largest, 0.1 * 0.25, rtol=1e-6)
 
 
+def test_the_derivative_of_clipping_keeps_less_than_the_gradient():
+    episode = waves(jax.random.key(0))
+
+    def kept(clip):
+        learner = maml(NET, mean_squared_error, 2, 0.1, clip=clip)
+        params = learner.init(jax.random.key(1), episode)
+        _, back = jax.vjp(_loss(learner, episode), params)
+        return sum(a.nbytes for a in jax.tree.leaves(back)), sum(w.size for w in jax.tree.leaves(params))
+
+    (bounded, weights), (free, _) = kept(0.25), kept(None)
+    assert bounded - free < 2 * weights * 4  # bytes of 2 passes; masks of ties would make twice as many
+
+
 def test_the_support_loss_falls_pass_by_pass():
     episode = waves(jax.random.key(0))
     learner = maml(NET, mean_squared_error, 5, 0.01)

@@ -56,8 +56,9 @@ def inner_step(loop: InnerLoop, weights: Params, support: Split) -> tuple[Params
 
 
 def _bounded(grad: Array, clip: float) -> Array:
-    """grad with every entry in [-clip, clip]. For the way back this keeps one mask, `jnp.clip` four (it halves ties)."""
-    return jax.lax.clamp(jnp.asarray(-clip, grad.dtype), grad, jnp.asarray(clip, grad.dtype))
+    """grad with every entry in [-clip, clip]; its derivative needs one mask, that of `jnp.clip` four, as ties are halved."""
+    bound = jnp.clip(jax.lax.stop_gradient(grad), -clip, clip)
+    return jnp.where(grad == bound, grad, bound)
 
 
 def kept_or_recomputed(loop: InnerLoop, one_pass: Callable) -> Callable:
