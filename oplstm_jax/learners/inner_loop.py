@@ -56,7 +56,7 @@ def inner_step(loop: InnerLoop, weights: Params, support: Split) -> tuple[Params
 
 
 def _bounded(grad: Array, clip: float) -> Array:
-    """grad with every entry in [-clip, clip]; its derivative needs one mask, that of `jnp.clip` four, as ties are halved."""
+    """grad with every entry in [-clip, clip]; the derivative keeps one mask, that of `jnp.clip` four to halve ties."""
     bound = jnp.clip(jax.lax.stop_gradient(grad), -clip, clip)
     return jnp.where(grad == bound, grad, bound)
 
