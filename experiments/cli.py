@@ -76,10 +76,13 @@ def _fail(text: str) -> NoReturn:
 
 def _refuse(error: Exception) -> None:
     """Prints the error as one line and exits with 2."""
-    lines = [line.strip() for line in str(error).strip('"').splitlines() if line.strip()]
+    unknown = isinstance(error, AttributeError) and isinstance((*error.args, None)[0], KeyError)  # as ml_collections raises it
+    said = str(error.args[0].args[0] if unknown else error).strip('"')
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     text = next((line for line in lines if line.startswith("Failed loading config file")), lines[-1] if lines else "")
     for name in ("ValueError: ", "TypeError: ", "KeyError: "):
         text = text.removeprefix(name)
+    text = f"the configuration has no such field: {text}" if unknown else text
     print(f"error: {text or type(error).__name__}", file=sys.stderr)
     sys.exit(2)
 

@@ -8,14 +8,17 @@ with --json=FILE, writes the same as JSON. Nothing in the workdir changes.
 """
 
 import json
+import sys
 from pathlib import Path
 
 from absl import flags
 
 from experiments import cli
 from experiments.run import describe, facts
+from oplstm_jax import build
 from oplstm_jax.files import write_text
 from oplstm_jax.trained import score_trained
+from oplstm_jax.workdir import read_config, read_result
 
 flags.DEFINE_string("workdir", None, "Folder of a finished training run.")
 flags.DEFINE_string("json", None, "Also write the result to this file.")
@@ -41,11 +44,20 @@ FIELDS = {
 def main() -> None:
     values = {field: flags.FLAGS[flag].value for flag, field in FIELDS.items()}
     changes = {field: value for field, value in values.items() if value is not None}
-    result, _ = score_trained(Path(cli.required("workdir")), **changes)
+    workdir = Path(cli.required("workdir"))
+    result, _ = score_trained(workdir, **changes)
+    if other_images(workdir):
+        print("note: the run's data holds other images than when it was trained", file=sys.stderr)
     result |= facts()
     print(describe(result))
     if flags.FLAGS.json:
         write_text(Path(flags.FLAGS.json), json.dumps(result, indent=1, sort_keys=True) + "\n")
+
+
+def other_images(workdir: Path) -> bool:
+    """Whether the test tasks of a finished run would be others today; early results did not say which they were."""
+    config, then = read_config(workdir), (read_result(workdir) or {}).get("task_list")
+    return then is not None and then != build.list_of_test_tasks(config)
 
 
 if __name__ == "__main__":

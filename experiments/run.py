@@ -77,11 +77,13 @@ def _run(
         results = [result for folder in folders if (result := folder.result())]
         if len(results) == len(folders):
             return results
+        task_list = build.list_of_test_tasks(configs[0])
+        for folder in folders:
+            folder.claim_tasks(task_list)
         if gradient_step is not None:
             problem = problem._replace(probe=similarity.probe(configs[0], gradient_step))
         tested = train_seeds(problem, settings, folders)
-        shared = {**origin, "peak_bytes": peak_bytes(), "trained_together": len(configs)}
-        shared["task_list"] = build.list_of_test_tasks(configs[0])
+        shared = {**origin, "peak_bytes": peak_bytes(), "trained_together": len(configs), "task_list": task_list}
         return [
             finish(problem, outcome, folder, {**{name: own[name] for name in OF_RESULT}, "config": own, **shared})
             for outcome, folder, own in zip(tested, folders, configs, strict=True)

@@ -5,6 +5,7 @@
     checkpoints/     see `checkpoint.py`
     params.npz       the tested parameters
     test_scores.npy  score of each test task
+    task_list        digest of the test tasks and so of the images, written as training starts
     result.json      written last: a folder that holds it is finished
 """
 
@@ -80,6 +81,15 @@ class Workdir:
             ]
             difference = "; ".join(" ".join(line.split()) for line in changed)
             raise ValueError(f"workdir {self.path}: holds another config (- there, + asked): {difference}")
+
+    def claim_tasks(self, digest: str) -> None:
+        """Keeps the digest of the test tasks as a run starts. Raises ValueError if it goes on with other images."""
+        file = self.path / "task_list"
+        if file.exists() and file.read_text() != digest:
+            reason = "its data has other images than when it started: prepare those again, or take another workdir"
+            raise ValueError(f"workdir {self.path}: {reason}")
+        if self.writes and not file.exists():
+            write_text(file, digest)
 
     def close(self) -> None:
         """Lets other processes use the folder."""

@@ -35,6 +35,7 @@ def command(*arguments, workdir, **options):
 BAD = {
     "unknown learner": ([*TRAIN, "--config=experiments/configs/sine.py:op_lstn"], "did you mean 'op_lstm'?"),
     "misspelt field": ([*TRAIN, PI, "--config.shoot=5"], "shot"),
+    "field that is not there": ([*TRAIN, PI, "--config.options.gamma=1"], "no such field: 'gamma'"),
     "misspelt field after the colon": ([*TRAIN, f"{PI},shoot=5"], "did you mean 'shot'?"),
     "missing config file": ([*TRAIN, "--config=experiments/configs/cosine.py"], "cosine.py"),
     "no config": (TRAIN, "--config"),

@@ -1,12 +1,14 @@
 """What the examples of the mean-pooled LSTM share, and when."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from learner_table import waves
 
-from oplstm_jax.learners.lstm import POOLS, pi_lstm
+from oplstm_jax.learners.lstm import POOLS, lstm, pi_lstm
 from oplstm_jax.meta import task_outputs
+from oplstm_jax.types import Split
 
 
 def _outputs(passes, pool):
@@ -41,3 +43,16 @@ def test_pooled_once_examples_do_not_see_one_another():
 def test_an_unknown_way_of_pooling():
     with pytest.raises(ValueError, match="unknown pool 'cells': expected one of hidden, hidden_and_cell, last_pass"):
         pi_lstm(None, (6,), 1, "cells")
+
+
+@pytest.mark.parametrize("make_learner", [lstm, pi_lstm])
+def test_inputs_of_another_width_are_refused(make_learner):
+    episode = waves(jax.random.key(0))
+    learner = make_learner(None, (4,), 1)
+    params = learner.init(jax.random.key(1), episode)
+    fast, _ = learner.adapt(params, episode.support)
+    wide = jnp.ones((2, 2))
+    with pytest.raises(ValueError, match="x has 2 features: expected 1"):
+        learner.predict(params, fast, wide)
+    with pytest.raises(ValueError, match="x has 2 features: expected 1"):
+        learner.adapt(params, Split(wide, wide[:, :1]))

@@ -34,6 +34,20 @@ def test_classes_may_have_different_numbers_of_examples():
     assert info == {}
 
 
+def test_a_class_without_examples_is_never_predicted():
+    episode = blobs(jax.random.key(0))
+    learner = protonet(None)
+    with_fourth = jax.tree.map(lambda a: a, episode)._replace(
+        support=Split(episode.support.x, jnp.pad(episode.support.y, ((0, 0), (0, 1)))),
+        query=Split(episode.query.x, jnp.pad(episode.query.y, ((0, 0), (0, 1)))),
+    )
+    three, four = (task_outputs(learner, {}, e) for e in (episode, with_fourth))
+    np.testing.assert_array_equal(four[:, :3], three)
+    np.testing.assert_array_equal(jnp.argmax(four, 1), jnp.argmax(three, 1))
+    loss, gradient = jax.value_and_grad(cross_entropy)(four, with_fourth.query.y)
+    assert np.isfinite(loss) and np.isfinite(gradient).all()
+
+
 @pytest.mark.parametrize(("scaled", "factor"), [(True, 3 * 12), (False, 1)])
 def test_the_loss_is_divided_by_ways_and_queries(scaled, factor):
     episode = blobs(jax.random.key(0))

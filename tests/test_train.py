@@ -1,5 +1,6 @@
 """The training loop: what a workdir ends up holding, resuming bit for bit, selection, refusal of foreign folders."""
 
+import contextlib
 import json
 import signal
 
@@ -75,6 +76,19 @@ def test_fewer_large_images_are_scored_at_a_time(pixels, channels, expected):
         return Episode(Split(images[:5], jnp.eye(5)), Split(images[5:], jnp.zeros((75, 5))))
 
     assert fitting(sample) == expected
+
+
+def test_a_run_does_not_go_on_with_other_images(tmp_path):
+    with contextlib.closing(Workdir(tmp_path, {})) as workdir:
+        workdir.claim_tasks("then")
+        workdir.claim_tasks("then")
+        with pytest.raises(ValueError, match="its data has other images than when it started"):
+            workdir.claim_tasks("now")
+
+
+def test_a_run_says_which_test_tasks_it_started_with(finished):
+    folder, result = finished
+    assert (folder / "task_list").read_text() == result["task_list"]
 
 
 def test_a_finished_run_is_not_run_again(finished):

@@ -4,6 +4,8 @@
 states, which makes it invariant to their order. A query is one more step, with zeros for its unknown target.
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -42,6 +44,7 @@ def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs
 
     def adapt(params, support: Split, *, key=None):
         x, stats = embed_support(features, params, support.x)
+        _check_width(params, x, extra)
         zeros = jnp.zeros_like(support.y[:1])
         if count:
             x, read = jnp.concatenate((x, x[:1])), jnp.concatenate((zeros, support.y))
@@ -71,6 +74,7 @@ def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs
 
     def predict(params, fast, x):
         x = embed_query(features, params, fast["stats"], x)
+        _check_width(params, x, extra)
         return _query(params, _hidden_only(jax.tree.map(lambda a: a[:, None], fast["state"])), x)
 
     return Learner(lambda key, episode: _init(key, episode, features, sizes, extra), adapt, predict)
@@ -103,6 +107,7 @@ def pi_lstm(
 
     def adapt(params, support: Split, *, key=None):
         x, stats = embed_support(features, params, support.x)
+        _check_width(params, x, lambda units: units)
 
         def one_pass(state, number):
             hidden = (number > 0) | first_pass_targets
@@ -117,6 +122,7 @@ def pi_lstm(
 
     def predict(params, fast, x):
         x = embed_query(features, params, fast["stats"], x)
+        _check_width(params, x, lambda units: units)
         return _query(params, fast["state"] if share_cells else _hidden_only(fast["state"]), x)
 
     return Learner(lambda key, episode: _init(key, episode, features, sizes, lambda units: units), adapt, predict)
@@ -127,6 +133,13 @@ def _check(sizes: tuple[int, ...], passes: int) -> None:
         raise ValueError(f"lstm sizes {tuple(sizes)}: expected one or more positive widths")
     if passes < 0:
         raise ValueError(f"passes {passes}: expected 0 or more")
+
+
+def _check_width(params, x: Array, extra: Callable[[int], int]) -> None:
+    units = params["readout"]["bias"].shape[0]
+    expected = params["lstm"][0].w_ih.shape[1] - extra(units)
+    if x.shape[1] != expected:
+        raise ValueError(f"x has {x.shape[1]} features: expected {expected}, for which the parameters are")
 
 
 def _init(key: Array, episode: Episode, features: nn.Module | None, sizes: tuple[int, ...], extra):

@@ -16,7 +16,7 @@ def protonet(features: nn.Module | None, loss_scale: bool = True) -> Learner:
     features: maps x [M, ...] to [M, d] (or more dimensions, which are flattened); None compares the inputs themselves.
     loss_scale: meta-trains on the mean cross entropy divided once more by N Q (the reference); False on the mean.
 
-    params: features. There are no passes: info is {}. Every class needs a support example.
+    params: features. There are no passes: info is {}. A class without a support example is never predicted.
     """
 
     def init(key, episode: Episode):
@@ -24,10 +24,12 @@ def protonet(features: nn.Module | None, loss_scale: bool = True) -> Learner:
 
     def adapt(params, support: Split, *, key=None):
         a, stats = embed_support(features, params, support.x)
-        return {"prototypes": class_means(a, support.y), "stats": stats}, {}
+        known = jnp.any(support.y != 0, 0)
+        return {"prototypes": class_means(a, support.y), "known": known, "stats": stats}, {}
 
     def predict(params, fast, x):
-        return -squared_distances(embed_query(features, params, fast["stats"], x), fast["prototypes"])
+        outputs = -squared_distances(embed_query(features, params, fast["stats"], x), fast["prototypes"])
+        return jnp.where(fast["known"][None], outputs, jnp.finfo(outputs.dtype).min)
 
     def scaled_objective(params, episode: Episode, *, key=None):
         fast, _ = adapt(params, episode.support)
@@ -38,8 +40,9 @@ def protonet(features: nn.Module | None, loss_scale: bool = True) -> Learner:
 
 
 def class_means(a: Array, y: Array) -> Array:
-    """Mean features of each class: features a [M, d] and one-hot targets y [M, N] -> [N, d]."""
-    return y.T @ a / jnp.sum(y, 0)[:, None]
+    """Mean features of each class: features a [M, d] and one-hot targets y [M, N] -> [N, d], 0 without examples."""
+    counts = jnp.sum(y, 0)[:, None]
+    return y.T @ a / jnp.where(counts == 0, 1, counts)
 
 
 def squared_distances(a: Array, b: Array) -> Array:
