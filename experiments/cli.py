@@ -76,8 +76,8 @@ def _fail(text: str) -> NoReturn:
 
 def _refuse(error: Exception) -> None:
     """Prints the error as one line and exits with 2."""
-    unknown = isinstance(error, AttributeError) and isinstance((*error.args, None)[0], KeyError)  # as ml_collections raises it
-    said = str(error.args[0].args[0] if unknown else error).strip('"')
+    unknown = isinstance(error, AttributeError) and any(isinstance(part, KeyError) for part in error.args)
+    said = str(error.args[0].args[0] if unknown else error).strip('"')  # ml_collections wraps one in the other
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     text = next((line for line in lines if line.startswith("Failed loading config file")), lines[-1] if lines else "")
     for name in ("ValueError: ", "TypeError: ", "KeyError: "):
