@@ -2,17 +2,19 @@
 
 import flax.jax_utils
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from learner_table import blobs
+from jax.sharding import PartitionSpec
+from learner_table import ROWS, blobs
 from test_train import small_config
 
 from experiments.run import run_config
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.losses import accuracy, cross_entropy
-from oplstm_jax.meta import init_state, make_chunk, make_pmap_chunk, make_step
+from oplstm_jax.meta import init_state, make_chunk, make_pmap_chunk, make_step, meta_loss
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.sharding import TASKS, axis_of, replicate, task_mesh
 from oplstm_jax.workdir import read_metrics
@@ -45,6 +47,34 @@ def test_pmap_takes_the_same_steps():
 
     state, log = _trained(task_mesh(4, jax.devices()[:2]), chunk_of)
     _close((flax.jax_utils.unreplicate(state), log), _trained(None))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lstm-sine-none",
+        "pi_lstm-classes-none",
+        "op_lstm-classes-support-gamma-adapt_biases",
+        "op_lstm_head-classes-layer-full",
+        "op_lstm_general-sine-none",
+        "maml-classes-transductive-clip",
+        "protonet-images-layer",
+        "finetune-same_classes-none-classes",
+    ],
+)
+def test_a_shard_map_that_checks_what_varies_takes_learners_as_they_are(name):
+    row = next(row for row in ROWS if row.name == name)
+    learner, mesh = row.make(2), task_mesh(4)
+    params = learner.init(jax.random.key(0), row.sample(jax.random.key(1)))
+    episodes = jax.vmap(row.sample)(jax.random.split(jax.random.key(2), 4))
+    keys = jax.random.split(jax.random.key(3), 4)
+    gradient = jax.grad(meta_loss(learner, row.loss, row.loss), has_aux=True)
+    same, share = PartitionSpec(), PartitionSpec(TASKS)
+    shared = jax.shard_map(lambda *of: gradient(*of)[0], mesh=mesh, in_specs=(same, share, share), out_specs=same)
+    alone = jax.jit(gradient)(params, episodes, keys)[0]
+    largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(alone))
+    found = jax.jit(shared)(params, episodes, keys)  # summed over devices
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * largest), found, alone)
 
 
 @pytest.mark.parametrize("tasks", [1, 7, 8])

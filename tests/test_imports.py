@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 # A package may import those above it, and its own modules unless it is `learners` (a learner knows no other learner).
 LAYERS = {
     "types": 0,
+    "varying": 1,
     "files": 0,
     "parser": 0,
     "losses": 1,

@@ -16,6 +16,7 @@ import numpy as np
 
 from oplstm_jax.nets.norm import check_mode
 from oplstm_jax.types import Episode, Learner, Params, Split
+from oplstm_jax.varying import alike
 
 SIZES = ("filters", "blocks", "width", "heads", "patch", "outputs")  # of networks: whole numbers above 0
 # What numpy, JAX and Flax raise for arrays that do not fit. Errors about tracing are the caller's own and pass.
@@ -54,11 +55,12 @@ def checked_learner(learner: Learner) -> Learner:
 
     def checked_adapt(params, support: Split, *, key=None):
         check_split(support, "support")
+        params, support, key = alike((params, support, key))
         return adapt(params, support, key=key)
 
     def checked_predict(params, fast, x):
         _check_floats(x, "query x", 1)
-        return predict(params, fast, x)
+        return predict(*alike((params, fast, x)))
 
     if learner.objective is None:
         return Learner(checked_init, checked_adapt, checked_predict)
@@ -66,6 +68,7 @@ def checked_learner(learner: Learner) -> Learner:
 
     def checked_objective(params, episode: Episode, *, key=None):
         _check_episode(episode)
+        params, episode, key = alike((params, episode, key))
         return objective(params, episode, key=key)
 
     return Learner(checked_init, checked_adapt, checked_predict, checked_objective)
@@ -169,5 +172,6 @@ def or_value_error(function: Callable, what: str) -> Callable:
 
 
 def _line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"what it was given does not fit: {lines[0] if lines else type(error).__name__}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    announced = lines[0].endswith(":")  # by the first line; the second says it
+    return f"what it was given does not fit: {' '.join(lines[: 1 + announced])}"

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.norm import Stats, apply_query, apply_support
 from oplstm_jax.types import Array, Params
+from oplstm_jax.varying import alike
 
 
 class FastWeights(NamedTuple):
@@ -37,7 +38,7 @@ def start(weights: Params, layers: tuple[str, ...], rows: int) -> FastWeights:
 
     def room(kernel: Array) -> dict[str, Array]:
         widths = zip(("inputs", "outputs"), kernel.shape, strict=True)
-        return {side: jnp.zeros((rows, width), kernel.dtype) for side, width in widths}
+        return {side: alike(jnp.zeros((rows, width), kernel.dtype), kernel) for side, width in widths}
 
     return FastWeights(dict(weights), {layer: room(weights[layer]["kernel"]) for layer in layers})
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from oplstm_jax.types import Array
+from oplstm_jax.varying import alike
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 BLOCK = 256 * 1024  # numbers of the input that a block of the weight gradient reads: about a megabyte, to stay in cache
@@ -46,7 +47,7 @@ def kernel_gradient(x: Array, g: Array) -> Array:
     def add(total, block):
         return total + _block_gradient(*block), None
 
-    start = jnp.zeros((3, 3, features, g.shape[-1]), x.dtype)
+    start = alike(jnp.zeros((3, 3, features, g.shape[-1]), x.dtype), x, g)
     if blocks * size < examples:
         start = _block_gradient(x[blocks * size :], g[blocks * size :])
     return jax.lax.scan(add, start, whole)[0]

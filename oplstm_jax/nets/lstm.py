@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from oplstm_jax.nets.init import uniform
 from oplstm_jax.nets.products import rows
 from oplstm_jax.types import Array
+from oplstm_jax.varying import alike
 
 
 class CellParams(NamedTuple):
@@ -56,7 +57,7 @@ def zero_state(params: StackParams, columns: tuple[int, ...]) -> StackState:
 
 def zero_cell(w_hh: Array, columns: tuple[int, ...]) -> CellState:
     """A zero state of the layer with recurrent weights w_hh [4H, H] for inputs [F, *columns]."""
-    zeros = jnp.zeros((w_hh.shape[1], *columns), w_hh.dtype)
+    zeros = alike(jnp.zeros((w_hh.shape[1], *columns), w_hh.dtype), w_hh)
     return CellState(zeros, zeros)
 
 
