@@ -30,6 +30,7 @@ flags.DEFINE_integer("query", None, "Query examples per class (the run's test_qu
 flags.DEFINE_integer("test_tasks", None, "Number of test tasks (the run's if not given).")
 flags.DEFINE_string("norm", None, "Normalisation mode (the run's if not given).")
 
+WITHOUT_PASSES = ("protonet", "random")
 FIELDS = {
     "data": "data",
     "passes": "eval_passes",
@@ -45,6 +46,8 @@ def main() -> None:
     values = {field: flags.FLAGS[flag].value for flag, field in FIELDS.items()}
     changes = {field: value for field, value in values.items() if value is not None}
     workdir = Path(cli.required("workdir"))
+    if "eval_passes" in changes and (learner := read_config(workdir)["learner"]) in WITHOUT_PASSES:
+        raise ValueError(f"flag --passes: {learner} takes no passes over the support set")
     result, _ = score_trained(workdir, **changes)
     if other_images(workdir):
         print("note: the run's data holds other images than when it was trained", file=sys.stderr)

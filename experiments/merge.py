@@ -7,6 +7,7 @@ further. Two different results of one run are refused, and then nothing is copie
 `python -m experiments.reproduce TABLE --workdir=runs/sine --notrain` then writes the table.
 """
 
+import contextlib
 import math
 import shutil
 import tempfile
@@ -86,13 +87,25 @@ def copy_run(source: Path, target: Path) -> None:
     Raises ValueError if a process is at work in either folder.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with lock(source), lock(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as made:
-        copy, replaced = Path(made) / "copy", Path(made) / "replaced"
-        done = ["checkpoints"] if read_result(source) is not None else []
-        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".lock", f"*{PARTIAL}", *done))
+    done = ["checkpoints"] if read_result(source) is not None else []
+    with contextlib.ExitStack() as held:
+        held.enter_context(lock(source, to_read=True))
+        held.enter_context(lock(target))
+        made = Path(held.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.")))
+        shutil.copytree(source, made / "copy", ignore=shutil.ignore_patterns(".lock", f"*{PARTIAL}", *done))
+        _replace(target, made / "copy", made / "replaced")
+
+
+def _replace(target: Path, copy: Path, replaced: Path) -> None:
+    """Puts a copy where the target is, or leaves the target if that is interrupted."""
+    try:
         if target.exists():
             target.rename(replaced)
         copy.rename(target)
+    except BaseException:
+        if replaced.exists() and not target.exists():
+            replaced.rename(target)
+        raise
 
 
 if __name__ == "__main__":

@@ -45,6 +45,14 @@ def together(planned: list[PlannedRun]) -> list[list[PlannedRun]]:
     return list(cells.values())
 
 
+def check_workers(codes: list[int], runs: list[PlannedRun], root: Path) -> None:
+    """Raises ValueError if runs are left because other processes, worker1 and so on, ended with an exit code but 0."""
+    stopped = [f"worker{number}.log" for number, code in enumerate(codes, 1) if code]
+    left = sum(read_result(run.folder) is None for run in runs)
+    if stopped and left:
+        raise ValueError(f"{left} runs are not finished: see {', '.join(stopped)} in {root}; the same command goes on")
+
+
 def _expected(run: PlannedRun, runs: list[PlannedRun], seconds: dict[Path, float]) -> float | None:
     """The mean time of the finished runs most like this one: of its table, learner and shots, or of less of that."""
 

@@ -42,7 +42,9 @@ def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for file in (source / name for name in names):
         too_large = file.name == "params.npz" and file.exists() and file.stat().st_size > flags.FLAGS.largest_params
-        if file.exists() and not too_large:
+        if too_large:
+            (target / file.name).unlink(missing_ok=True)  # of an earlier run
+        elif file.exists():
             shutil.copyfile(file, target / file.name)
 
 

@@ -40,10 +40,21 @@ def main() -> None:
             cells.setdefault(entry_name(read_config(root / run)) + flags.FLAGS.suffix, []).append(root / run)
     if not cells:
         raise ValueError(f"workdir {root}: no finished runs there, as experiments.reproduce leaves them")
+    for name, runs in cells.items():
+        _check_seeds(name, runs)
     target.mkdir(parents=True, exist_ok=True)
     for name, runs in sorted(cells.items()):
         card = publish(name, runs, target, flags.FLAGS.largest)
         print(f"{name}: {card['left_out'] or str(card['bytes']) + ' bytes'}")
+
+
+def _check_seeds(name: str, runs: list[Path]) -> None:
+    """Raises ValueError if the runs of an entry differ in more than their seeds."""
+    configs = [{**read_config(run), "seed": None} for run in runs]
+    for run, config in zip(runs, configs, strict=True):
+        if config != configs[0]:
+            differ = f"{runs[0]} and {run} differ in more than their seeds"
+            raise ValueError(f"{name}: {differ}: expected runs of one configuration; give --workdir of one of them")
 
 
 def _asked_for(learner: str) -> bool:

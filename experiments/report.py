@@ -37,7 +37,7 @@ def write_report(results: Path, to: Path) -> str:
     ]
     names = {table["name"] for table in tables.values()}
     write_text(to, page.render(TITLE, sections, [name for name in GROUPS["all"] if name not in names]))
-    return f"{len(sections)} tables -> {to}"
+    return f"{len(sections)} table{'s' * (len(sections) != 1)} -> {to}"
 
 
 def _read(file: Path) -> dict:

@@ -27,7 +27,7 @@ from absl import flags
 
 from experiments import cli
 from experiments.cells import PlannedRun, runs, write_table
-from experiments.plan import adopt, progress_line, together
+from experiments.plan import adopt, check_workers, progress_line, together
 from experiments.report import write_report
 from experiments.run import describe, plain, run_config, run_together
 from experiments.table import FILES, Part, Table
@@ -49,6 +49,8 @@ flags.DEFINE_bool("train", True, "--notrain only writes the report of what is fi
 flags.DEFINE_float("fraction", 1.0, "Fraction of the authors' training tasks.")
 flags.DEFINE_list("fields", [], "Fields that differ from the authors' configuration, such as image_size=28,filters=32.")
 flags.DEFINE_list("reuse", [], "Folders whose finished runs are taken where their configuration is the same.")
+
+OTHERWISE_SET = ("learner", "seed", "shot", "way", "data")  # by flags of their own, or by what the table is
 
 
 def main() -> None:
@@ -92,9 +94,17 @@ def _tables(name: str) -> dict[str, Table]:
 
 
 def _changed(table: Table) -> Table:
-    """The table with the fields that are asked to differ, which its title then names."""
+    """The table with the fields that are asked to differ, which its title then names.
+
+    Raises ValueError for one that a flag of its own sets, or the table.
+    """
     if not (fields := flags.FLAGS.fields):
         return table
+    fixed = {*OTHERWISE_SET, *(field for part in table.parts for field in part.changes(table.shots[0]))}
+    for field in (assignment.partition("=")[0] for assignment in fields):
+        if field in fixed:
+            others = ", ".join(sorted(fixed))
+            raise ValueError(f"flag --fields: {field} is not free in this table: expected others than {others}")
 
     def changed(part: Part) -> Part:
         return dataclasses.replace(part, get_config=lambda argument: part.get_config(",".join([argument, *fields])))
@@ -147,16 +157,17 @@ def _train(root: Path, planned: list[PlannedRun]) -> None:
     root.mkdir(parents=True, exist_ok=True)
     with _other_workers(root, min(workers, len(planned))) as others:
         for group in together(planned) if flags.FLAGS.together else [[run] for run in planned]:
-            copied = [adopt(run, [*places, root]) for run in group]
             name = group[0].folder.relative_to(root)
-            print(f"[{progress_line(planned, workers)}] {name}{' (copied)' * all(copied)}", file=sys.stderr, flush=True)
             try:
+                copied = [adopt(run, [*places, root]) for run in group]
+                line = f"[{progress_line(planned, workers)}] {name}{' (copied)' * all(copied)}"
+                print(line, file=sys.stderr, flush=True)
                 print("\n".join(map(describe, _run(group))), flush=True)
             except InUse:
                 print("left to the process that has it", file=sys.stderr, flush=True)
-        for other in others:
-            other.wait()
+        codes = [other.wait() for other in others]
         print(f"[{progress_line(planned, workers)}]", file=sys.stderr, flush=True)
+    check_workers(codes, planned, root)
 
 
 def _run(group: list[PlannedRun]) -> list[dict]:

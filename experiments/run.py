@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import functools
+import itertools
 import json
 import os
 import platform
@@ -17,6 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments import similarity
 from oplstm_jax import build, check
+from oplstm_jax.problem import Problem
 from oplstm_jax.sharding import is_writer
 from oplstm_jax.train import finish, train_seeds
 from oplstm_jax.workdir import Workdir
@@ -47,6 +49,8 @@ def run_seeds(config: ConfigDict, workdir: str | Path, checks: bool = False) -> 
         raise ValueError(f"num_seeds is {config.num_seeds}: expected 1 or more")
     if config.num_seeds == 1:
         return [run_config(config, workdir, checks=checks)]
+    if (Path(workdir) / "config.json").exists():
+        raise ValueError(f"workdir {workdir}: holds the run of one seed: expected another folder for {config.num_seeds}")
     seeds = range(config.seed, config.seed + config.num_seeds)
     configs = [{**plain(config), "seed": seed} for seed in seeds]
     return _run(configs, [Path(workdir) / f"seed{seed}" for seed in seeds], checks=checks)
@@ -67,27 +71,43 @@ def run_together(configs: list[ConfigDict], workdirs: list[Path]) -> list[dict[s
 def _run(
     configs: list[dict[str, Any]], workdirs: list[Path], gradient_step: float | None = None, checks: bool = False
 ) -> list[dict[str, Any]]:
-    origin, settings, problem = facts(), build.build_settings(configs[0]), build.build_problem(configs[0])
+    """Trains and tests those of the runs that are not finished; seeds that follow one another together."""
+    origin, problem = facts(), build.build_problem(configs[0])
     problem = check.checked(problem) if checks else problem
     for split in ("train", "validation", "test"):  # impossible tasks are refused now, not when their turn comes
         problem.sampler(split)
     with contextlib.ExitStack() as opened:
         pairs = zip(workdirs, configs, strict=True)
         folders = [opened.enter_context(contextlib.closing(Workdir(path, own, is_writer()))) for path, own in pairs]
-        results = [result for folder in folders if (result := folder.result())]
-        if len(results) == len(folders):
+        results = [folder.result() for folder in folders]
+        if all(results):
             return results
-        task_list = build.list_of_test_tasks(configs[0])
+        shared = {**origin, "task_list": build.list_of_test_tasks(configs[0])}
         for folder in folders:
-            folder.claim_tasks(task_list)
+            folder.claim_tasks(shared["task_list"])
         if gradient_step is not None:
             problem = problem._replace(probe=similarity.probe(configs[0], gradient_step))
-        tested = train_seeds(problem, settings, folders)
-        shared = {**origin, "peak_bytes": peak_bytes(), "trained_together": len(configs), "task_list": task_list}
-        return [
-            finish(problem, outcome, folder, {**{name: own[name] for name in OF_RESULT}, "config": own, **shared})
-            for outcome, folder, own in zip(tested, folders, configs, strict=True)
-        ]
+        for group in _neighbours([number for number, result in enumerate(results) if result is None]):
+            members = [folders[number] for number in group], [configs[number] for number in group]
+            for number, result in zip(group, _train(problem, *members, shared), strict=True):
+                results[number] = result
+        return results
+
+
+def _train(problem: Problem, folders: list[Workdir], configs: list[dict], shared: dict[str, Any]) -> list[dict]:
+    """Trains and tests runs whose seeds follow one another in one program; writes their results and returns them."""
+    tested = train_seeds(problem, build.build_settings(configs[0]), folders)
+    shared = {**shared, "peak_bytes": peak_bytes(), "trained_together": len(configs)}
+    return [
+        finish(problem, outcome, folder, {**{name: own[name] for name in OF_RESULT}, "config": own, **shared})
+        for outcome, folder, own in zip(tested, folders, configs, strict=True)
+    ]
+
+
+def _neighbours(numbers: list[int]) -> list[list[int]]:
+    """Ascending numbers in groups without gaps."""
+    groups = itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
+    return [[number for _, number in group] for _, group in groups]
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:

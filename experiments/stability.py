@@ -58,7 +58,7 @@ def _groups(folders: list[Path]) -> dict[str, list[Course]]:
         same = json.dumps({**config, "seed": None}, sort_keys=True)
         metric = "mse" if build.is_regression(config) else "accuracy"
         configs.setdefault(same, {})[str(config["seed"])] = course(lines, metric, build.chance(config))
-        names[same] = f"{config['data']}, {config['base']}, {config['shot']:2}-shot, {LABELS[config['learner']]}"
+        names[same] = f"{config['data']}, {config['base']}, {config['shot']}-shot, {LABELS[config['learner']]}"
     if not configs:
         raise ValueError("no validated runs there: expected folders with config.json and metrics.jsonl")
     found = {_distinct(names, same): list(runs.values()) for same, runs in configs.items()}

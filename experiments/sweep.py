@@ -32,7 +32,7 @@ def main() -> None:
     sweep, root = SWEEPS[name], Path(cli.required("workdir"))
     for variant in _chosen(sweep) if flags.FLAGS.train else ():
         print(f"{variant.name}: {_train(sweep, variant, root / variant.folder)}", flush=True)
-    print(write(sweep, root, Path(flags.FLAGS.to or root)))
+    print(write(sweep, root, Path(flags.FLAGS.to or root), flags.FLAGS.seeds))
 
 
 def _chosen(sweep: Sweep) -> list[Variant]:

@@ -16,12 +16,12 @@ from oplstm_jax.trained import load_trained
 from oplstm_jax.workdir import read_config, read_metrics, read_result, write_result
 
 
-def write(sweep: Sweep, root: Path, to: Path) -> str:
-    """Writes table.md, table.json and figure.png of the finished runs into a folder; returns the table's text.
+def write(sweep: Sweep, root: Path, to: Path, seeds: int) -> str:
+    """Writes table.md, table.json and figure.png of the finished runs of so many seeds into a folder; returns the text.
 
     Tests that are missing are made first, in a folder `passes<T>` of each run. Raises ValueError if no run is finished.
     """
-    done = {variant.name: runs for variant in sweep.variants if (runs := _finished(root / variant.folder))}
+    done = {variant.name: runs for variant in sweep.variants if (runs := _finished(root / variant.folder, seeds))}
     if not done:
         raise ValueError(f"{root}: no finished run of this sweep there")
     rows = [_row(sweep, name, runs) for name, runs in done.items()]
@@ -31,9 +31,12 @@ def write(sweep: Sweep, root: Path, to: Path) -> str:
     return write_finding(Finding(sweep.title, heads, rows, _about(sweep, next(iter(done.values())))), to)
 
 
-def _finished(folder: Path) -> list[Path]:
-    """The folders of the finished runs of one variant: its own, or one per seed."""
-    return [place for place in (folder, *sorted(folder.glob("seed*"))) if read_result(place) is not None]
+def _finished(folder: Path, seeds: int) -> list[Path]:
+    """The folders of the finished runs of one variant, at most one per seed; seed 0 trained alone has the variant's."""
+    places = [folder / f"seed{seed}" for seed in range(seeds)]
+    if read_result(places[0]) is None:
+        places[0] = folder
+    return [place for place in places if read_result(place) is not None]
 
 
 def _row(sweep: Sweep, name: str, runs: list[Path]) -> tuple:
@@ -77,8 +80,10 @@ def _test_with(passes: int, runs: list[Path]) -> None:
         scores = np.asarray(evaluate(trained.params, task_keys("test", count), sample))
         found = estimate(scores)
         (run / f"passes{passes}").mkdir(exist_ok=True)
-        outcome = {"score": found.mean, "interval": found.interval, "config": {**_result(run)["config"], **config}}
-        write_result(run / f"passes{passes}", {**_result(run), **outcome}, scores)
+        result = _result(run)
+        own = {**result["config"], "eval_passes": passes}
+        outcome = {"score": found.mean, "interval": found.interval, "config": own}
+        write_result(run / f"passes{passes}", {**result, **outcome}, scores)
 
 
 def _result(run: Path) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from oplstm_jax.published import NATURAL, OMNIGLOT, SECONDS, SINE, Published
 
 NATURAL_LEARNERS = tuple(natural.LEARNERS)
 NATURAL_DATA = {"mini": "miniimagenet"}  # the paper's short names, where they are not the set's own
-PAPERS_OWN = {"", "sine", "omniglot", "mini", "miniimagenet", "cub"}
+SHORT_NAMES = {full: short for short, full in NATURAL_DATA.items()}
+NATURAL_TABLES = ("within", "cross", "updates")
+PAPERS_OWN = {"mini", "cub"}
 PLAIN = ("pi_lstm", "lstm")
 UPDATE_LABELS = {
     "gradient_cosine": "cosine with gradient descent",
@@ -32,6 +34,8 @@ def make_table(name: str, data: tuple[str, ...]) -> Table:
     if len(data) not in DATA_SETS.get(name, (0, 1)):
         counts = " or ".join(map(str, DATA_SETS.get(name, (0, 1))))
         raise ValueError(f"flag --data names {len(data)} sets: table {name} needs {counts}, such as mini,cub")
+    if name in NATURAL_TABLES:
+        data = tuple(SHORT_NAMES.get(given, given) for given in data)
     return TABLES[name](*data)
 
 
@@ -107,14 +111,16 @@ def _cross(first: str, second: str) -> Table:
 
 def _table(title: str, data: str, *fields) -> Table:
     """A table whose configuration names the paper's data, unless other data stands in for it."""
-    other = f" (stand-in: on {Path(data).stem})" if _stand_in((data,)) else ""
+    parts: tuple[Part, ...] = fields[0]
+    own = parts[0].get_config(fields[1][0]).data
+    other = f" (stand-in: on {Path(data).stem})" if data not in ("", own) else ""
     return dataclasses.replace(Table(title + other, *fields), stand_in=bool(other))
 
 
 def _update_part(configs, name: str, data: str) -> Part:
     """Tests of one run for every similarity, beside the score; gradient descent in the steps of this data's MAML."""
     step = configs.OPTIONS["maml"]["inner_lr"]
-    values = published.UPDATES if name in ("mini", "miniimagenet") else {}
+    values = published.UPDATES if name == "mini" else {}
     tests = [
         Test(
             f"{name}, {label}",

@@ -14,6 +14,8 @@ this command and see the same workdir: `--distributed=auto` on a TPU slice or un
 process, their number and which one this is: `--distributed=10.0.0.1:1234,2,0`.
 """
 
+import re
+
 import jax
 from absl import flags
 from ml_collections import config_flags
@@ -27,6 +29,8 @@ config_flags.DEFINE_config_file("config", None, "Configuration file, with :learn
 flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.")
 flags.DEFINE_string("distributed", None, "auto, or ADDRESS:PORT,PROCESSES,NUMBER: one of several processes of a run.")
 flags.DEFINE_bool("check", False, "Run with every check on.")
+
+PLACE = re.compile(r"([^\s:,]+|\[[\da-fA-F:.]+\]):([0-9]{1,5}),([0-9]{1,9}),([0-9]{1,9})")
 
 
 def main() -> None:
@@ -46,11 +50,12 @@ def _join(text: str) -> None:
     if text == "auto":
         jax.distributed.initialize()
         return
-    address, *counts = text.split(",")
-    if len(counts) != 2 or not all(count.isdigit() for count in counts) or int(counts[1]) >= int(counts[0]):
+    found = PLACE.fullmatch(text)
+    port, count, number = map(int, found.groups()[1:]) if found else (0, 0, 0)
+    if found is None or not 0 < port < 2**16 or number >= count:
         form = "ADDRESS:PORT,PROCESSES,NUMBER: 10.0.0.1:1234,2,0"
         raise ValueError(f"flag --distributed is {text!r}: expected auto or {form}")
-    jax.distributed.initialize(address, int(counts[0]), int(counts[1]))
+    jax.distributed.initialize(f"{found[1]}:{port}", count, number)
 
 
 if __name__ == "__main__":

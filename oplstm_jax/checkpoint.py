@@ -78,6 +78,10 @@ class Checkpoints:
             raise ValueError(f"{self._folder}: none of the checkpoints ({len(steps)}) fits or can be read")
         return None
 
+    def count(self) -> int:
+        """How many checkpoints there are."""
+        return len(self._manager.all_steps())
+
     def best_step(self) -> int | None:
         """The step with the best validation score so far, None before the first validation. Waits for pending saves."""
         self.wait()

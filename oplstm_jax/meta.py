@@ -50,18 +50,27 @@ def task_outputs(learner: Learner, params: Params, episode: Episode, *, key: Arr
 
 
 def meta_loss(learner: Learner, loss: Loss, score: Loss) -> Callable[..., tuple[Array, Log]]:
-    """(params, episodes with leading B, keys [B]) -> (sum of task losses, Log): meta-batch gradients are summed."""
+    """(params, episodes with leading B, keys [B]) -> (sum of task losses, Log): meta-batch gradients are summed.
+
+    It raises ValueError if loss or score of a task is not a number.
+    """
     objective = task_objective(learner, loss)
 
     def one_task(params, episode: Episode, key):
         value, outputs = objective(params, episode, key=key)
-        return value, score(outputs, episode.query.y)
+        return _scalar(value, "loss"), _scalar(score(outputs, episode.query.y), "score")
 
     def batch_loss(params, episodes: Episode, keys: Array):
         losses, scores = jax.vmap(one_task, in_axes=(None, 0, 0))(params, episodes, keys)
         return jnp.sum(losses), Log(jnp.mean(losses), jnp.mean(scores))
 
     return batch_loss
+
+
+def _scalar(value: Array, what: str) -> Array:
+    if jnp.shape(value) != ():
+        raise ValueError(f"the {what} of a task is {list(jnp.shape(value))}: expected a number, such as a mean")
+    return value
 
 
 def init_state(learner: Learner, optimiser: optax.GradientTransformation, key: Array, episode: Episode) -> MetaState:
@@ -111,7 +120,11 @@ def make_step(
 
     axis: of the devices that share the meta-batch evenly (of `shard_map`, see `make_chunk`, or of `pmap`), None for one
     device. They all take the same step.
+
+    Raises ValueError for a meta_batch that is no whole number above 0.
     """
+    if not isinstance(meta_batch, int) or meta_batch < 1:
+        raise ValueError(f"meta_batch is {meta_batch!r}: expected a whole number of tasks, 1 or more")
 
     def step(state: MetaState, run_key: Array, sample: Sampler) -> tuple[MetaState, Log]:
         keys = jax.random.split(jax.random.fold_in(run_key, state.step), 2)

@@ -35,13 +35,16 @@ def opened(workdirs: Sequence[Workdir]) -> Iterator[list[Run]]:
 def restored(runs: Sequence[Run], fresh: Sequence[MetaState]) -> list[Saved]:
     """The newest state that all runs have saved, their fresh ones if there is none.
 
-    Where some have later ones too, those are dropped. Raises ValueError if there are checkpoints, but none fits all.
+    Where some have a later one too, as after a kill while all were saved, it is dropped. Raises ValueError if there are
+    checkpoints, but none fits all, and rather than drop all that a run has if that is more than its first.
     """
     likes = [_tree(Saved(state, 0.0)) for state in fresh]
     found = [run.checkpoints.latest(like) for run, like in zip(runs, likes, strict=True)]
     common = min(pair[0] if pair else 0 for pair in found)
     for position, (run, like) in enumerate(zip(runs, likes, strict=True)):
         if (found[position] or (0,))[0] > common:
+            if not common and run.checkpoints.count() > 1:
+                raise ValueError(f"{run.workdir.path}: other seeds have not begun: train those in a run of their own")
             found[position] = run.checkpoints.latest(like, up_to=common)
         if (found[position] or (0,))[0] != common:
             raise ValueError(f"{run.workdir.path}: no checkpoint of step {common}, which the other seeds are at")

@@ -48,7 +48,8 @@ class Workdir:
 
     writes: False for a process that takes part in the run of another one (`jax.distributed`) and only reads.
 
-    Raises ValueError if it belongs to another configuration or cannot be written, `InUse` if another process has it.
+    Raises ValueError if it belongs to another configuration, holds what is no run or cannot be written, `InUse` if
+    another process has it.
     """
 
     def __init__(self, path: str | Path, config: dict[str, Any], writes: bool = True):
@@ -72,6 +73,9 @@ class Workdir:
     def _claim(self, config: dict[str, Any]) -> None:
         file = self.path / "config.json"
         if not file.exists():
+            if others := sorted(found.name for found in self.path.iterdir() if not found.name.startswith(".")):
+                held = ", ".join(others[:3]) + ", ..." * (len(others) > 3)
+                raise ValueError(f"workdir {self.path}: holds {held} and no run: expected a new or empty folder")
             write_text(file, config_text(config))
         elif (old := config_text(read_config(self.path))) != (text := config_text(complete(config))):
             changed = [
@@ -122,20 +126,23 @@ class Workdir:
 
 
 @contextlib.contextmanager
-def lock(path: str | Path) -> Iterator[None]:
-    """Keeps other processes out of the folder of a run, if it is there. Raises `InUse` if one is at work in it."""
+def lock(path: str | Path, to_read: bool = False) -> Iterator[None]:
+    """Keeps other processes out of the folder of a run, if it is there; to_read: not those that only read as well.
+
+    Raises `InUse` if one is at work in it.
+    """
     file = Path(path) / ".lock"
     if not file.exists():
         yield
         return
     with open(file) as held:
-        _claim_lock(held, path)
+        _claim_lock(held, path, fcntl.LOCK_SH if to_read else fcntl.LOCK_EX)
         yield
 
 
-def _claim_lock(file: IO, path: str | Path) -> None:
+def _claim_lock(file: IO, path: str | Path, kind: int = fcntl.LOCK_EX) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         raise InUse(f"workdir {path}: in use by another process") from None
 

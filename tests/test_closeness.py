@@ -95,3 +95,9 @@ def test_kernels_are_those_of_the_layers_in_order(wave):
     params = learner.init(jax.random.key(1), wave)
     network = fast_network(learner, params, learner.adapt(params, wave.support)[0])
     assert [kernel.shape for kernel in kernels(network.weights).values()] == [(1, 6), (6, 5), (5, 1)]
+
+
+def test_kernels_of_many_layers_go_by_number():
+    names = [*(f"dense_{layer}" for layer in range(12)), "out"]
+    weights = {**{name: {"kernel": name} for name in sorted(names)}, "norm_0": {"scale": 1}}
+    assert list(kernels(weights)) == list(kernels(weights).values()) == names

@@ -12,6 +12,7 @@ import jax
 import pytest
 
 from experiments.configs import natural, omniglot, omniglot_conv4, sine
+from experiments.run import plain
 from oplstm_jax.build import build_settings
 
 ROOT = Path(__file__).parents[1]
@@ -45,10 +46,20 @@ BAD = {
     "unknown norm": ([*TRAIN, PI, "--config.norm=batch"], "expected one of transductive, support, layer, none"),
     "unknown data": ([*TRAIN, PI, "--config.data=cosine"], "sine"),
     "unknown flag": ([*TRAIN, PI, "--wrokdir=x"], "wrokdir"),
+    "address of processes": ([*TRAIN, PI, "--distributed=nonsense,1,0"], "expected auto or ADDRESS:PORT,PROCESSES"),
     "place among processes": ([*TRAIN, PI, "--distributed=host:1,2,2"], "expected auto or ADDRESS:PORT,PROCESSES"),
     "stray argument": ([*TRAIN, PI, "more"], "more"),
     "unknown table": (["experiments.reproduce", "cosine", "--workdir=WORKDIR"], "expected one of"),
     "fraction": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--fraction=2"], "expected above 0 and at"),
+    "fields of flags": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--fields=seed=7"], "seed is not free"),
+    "fields of tables": (
+        ["experiments.reproduce", "without_norm", "--workdir=WORKDIR", "--fields=norm=layer"],
+        "norm is not free in this table",
+    ),
+    "passes of ProtoNet": (
+        ["experiments.evaluate", "--workdir=results/omniglot/runs/protonet-1shot-seed0", "--passes=5"],
+        "protonet takes no passes",
+    ),
     "seeds": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--seeds=0,x"], "--seeds"),
     "no run": (["experiments.evaluate", "--workdir=WORKDIR"], "config.json"),
 }
@@ -166,6 +177,26 @@ def test_passes_and_shots_of_training_follow_those_of_evaluation_only_until_they
     assert (config.shot, config.train_shot, config.passes, config.eval_passes) == (1, 5, 5, 7)
     config = natural.get_config("op_lstm_head,shot=5,passes=2")
     assert (config.shot, config.train_shot, config.passes, config.eval_passes) == (5, 5, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("argument", "changes", "tasks"),
+    [
+        ("sap", {}, 60_000),
+        ("sap,shot=5", {}, 40_000),
+        ("sap", {"shot": 5}, 40_000),
+        ("sap,shot=5", {"shot": 1}, 60_000),
+        ("sap,train_tasks=7", {"shot": 5}, 7),
+        ("sap", {"train_tasks": 7, "shot": 5}, 7),
+        ("sap,shot=5", {"train_tasks": 7}, 7),
+        ("maml", {"shot": 5}, 320_000),
+    ],
+)
+def test_the_budget_of_sap_follows_its_shots_until_it_is_set(argument, changes, tasks):
+    config = natural.get_config(argument)
+    for field, value in changes.items():
+        config[field] = value
+    assert config.train_tasks == plain(config)["train_tasks"] == tasks
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,9 @@ def test_without_gradients_the_prediction_decides(tmp_path, capsys):
     assert capsys.readouterr().out.split()[2:] == ["-", "ok"]
 
 
-@pytest.mark.parametrize("meta", [{"learner": "warp_drive"}, {"base": "resnet"}])
+@pytest.mark.parametrize(
+    "meta", [{"learner": "warp_drive"}, {"base": "resnet"}, {"learner": "sap"}, {"learner": "warp_maml"}]
+)
 def test_unknown_kinds_are_unsupported(tmp_path, capsys, meta):
     assert compat.main([_changed(tmp_path, meta=meta)]) == 1
     assert capsys.readouterr().out == "changed - - unsupported\n"

@@ -176,6 +176,16 @@ def test_a_pack_holds_the_classes_asked_for_in_their_splits(mine, capsys, tmp_pa
     assert load(str(tmp_path / "two.npz")).class_names == ("class1", "class2", "class3")
 
 
+@pytest.mark.parametrize("option", [{"invert": True}, {"split_file": "split.csv"}, {"channels": 1}], ids=str)
+@pytest.mark.parametrize(("name", "source"), [("own", "pack.npz"), ("cub", "mine"), ("omniglot", None)])
+def test_options_of_a_folder_are_refused_elsewhere(mine, name, source, option):
+    cache.write_pack(mine.parent / "pack.npz", load(mine, 12))
+    message = f"^{source or name}: split_file, invert and channels are only for a folder of your own images$"
+    with pytest.raises(ValueError, match=message):
+        prepare(name, source, **option)
+    assert prepare("own", "pack.npz", channels=3)[0].images.shape[-1] == 3
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

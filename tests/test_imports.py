@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "types": 0,
     "varying": 1,
+    "hints": 0,
     "files": 0,
     "parser": 0,
     "losses": 1,

@@ -60,6 +60,12 @@ def test_clip_bounds_every_entry_of_a_step():
     np.testing.assert_allclose(largest, 0.1 * 0.25, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("name", "value"), [("clip", -1.0), ("clip", 0.0), ("inner_lr", -0.1), ("inner_lr", 0.0)])
+def test_steps_and_bounds_that_are_not_above_zero_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value}: expected above 0"):
+        maml(NET, mean_squared_error, 2, **{"inner_lr": 0.1, name: value})
+
+
 def test_the_derivative_of_clipping_keeps_less_than_the_gradient():
     episode = waves(jax.random.key(0))
 

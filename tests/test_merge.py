@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +100,29 @@ def test_a_run_at_work_is_not_taken(copy, tmp_path):
         merge(tmp_path / "target", [source])
     at_work.close()
     assert not list((tmp_path / "target").iterdir())
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_an_interrupt_leaves_the_old_run_or_the_new_one(copy, renames, monkeypatch):
+    target, source = copy("target"), copy("source")
+    (target / RUN / "result.json").unlink()
+    done, rename = [], Path.rename
+
+    def interrupted(path, to):
+        if len(done) == renames:
+            done.append(path)
+            raise KeyboardInterrupt
+        done.append(path)
+        rename(path, to)
+        if renames == 2 == len(done):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        merge(target, [source])
+    assert read_config(target / RUN) == read_config(source / RUN)
+    assert (read_result(target / RUN) is not None) == (renames == 2)
+    assert [path.name for path in target.iterdir()] == [RUN]
 
 
 @pytest.mark.parametrize("words", [[], ["nowhere"]])

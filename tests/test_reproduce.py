@@ -7,12 +7,12 @@ import pytest
 from processes import ROOT, command
 
 from experiments.cells import runs
-from experiments.plan import adopt, progress_line, together
+from experiments.plan import adopt, check_workers, progress_line, together
 from experiments.run import run_config, run_together
 from experiments.tables import make_table
 from oplstm_jax.progress import clock
 from oplstm_jax.report import Cell, summarise
-from oplstm_jax.workdir import read_result
+from oplstm_jax.workdir import InUse, lock, read_result
 
 KEPT = ROOT / "results/sine/runs"
 
@@ -60,6 +60,24 @@ def test_progress_is_that_of_runs_like_those_left(planned):
     assert progress_line(planned, workers=2) == f"2/4 runs done, {clock(both / 2)} left"
     elsewhere = planned[2]._replace(folder=planned[2].folder.parent.parent / "other" / "maml-5shot-seed0")
     assert progress_line([*planned[:2], elsewhere]) == "2/3 runs done"
+
+
+def test_workers_that_failed_are_named_where_runs_are_left(planned, tmp_path):
+    check_workers([0, 0], planned, tmp_path)  # they may have left runs to others
+    with pytest.raises(ValueError, match=r"4 runs are not finished: see worker2.log in .*; the same command goes on"):
+        check_workers([0, 1], planned, tmp_path)
+    assert adopt(planned[0], [KEPT])
+    check_workers([0, 1], planned[:1], tmp_path)
+
+
+def test_two_processes_may_take_over_the_same_run(planned):
+    source = KEPT / "pi_lstm-5shot-seed0"
+    (source / ".lock").touch()
+    with lock(source, to_read=True):
+        assert adopt(planned[0], [KEPT])
+    with lock(source), pytest.raises(InUse):
+        adopt(planned[0]._replace(folder=planned[0].folder.parent / "again" / planned[0].folder.name), [KEPT])
+    (source / ".lock").unlink()
 
 
 def test_time_of_seeds_trained_together_is_counted_once(planned):

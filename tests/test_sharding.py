@@ -1,5 +1,6 @@
 """Several devices, several processes, several seeds: the results of one."""
 
+import json
 import os
 import shutil
 import signal
@@ -8,14 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from processes import OPTIMISED
 from test_train import small_config
 
 from experiments.run import run_config, run_seeds
+from oplstm_jax import runs
+from oplstm_jax.meta import MetaState
 from oplstm_jax.signals import Interrupted
-from oplstm_jax.workdir import Workdir, read_metrics
+from oplstm_jax.workdir import RESULT, Workdir, read_metrics
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,6 +73,55 @@ def test_seeds_together_go_on_from_the_newest_step_they_all_have(tmp_path, monke
     for seed in ("seed0", "seed1"):
         losses = [[line["loss"] for line in read_metrics(tmp_path / name / seed)] for name in ("stopped", "whole")]
         assert losses[0] == losses[1]
+
+
+def test_only_seeds_that_are_not_finished_are_trained(tmp_path, monkeypatch):
+    trained = []
+
+    def train_seeds(problem, settings, folders):
+        trained.append((settings.seed, len(folders)))
+        return [None] * len(folders)
+
+    def finish(problem, outcome, folder, facts):
+        result = {**dict.fromkeys(RESULT, 0), **facts}
+        (folder.path / "result.json").write_text(json.dumps(result))
+        return result
+
+    monkeypatch.setattr("experiments.run.train_seeds", train_seeds)
+    monkeypatch.setattr("experiments.run.finish", finish)
+    run_seeds(small_config(num_seeds=2, seed=1), tmp_path)
+    results = run_seeds(small_config(num_seeds=5), tmp_path)
+    assert trained == [(1, 2), (0, 1), (3, 2)]
+    assert [result["seed"] for result in results] == [0, 1, 2, 3, 4]
+    assert [result["trained_together"] for result in results] == [1, 2, 2, 2, 2]
+
+
+def test_a_run_that_has_begun_is_not_taken_back_for_a_seed_that_has_not(tmp_path):
+    state = MetaState(jnp.int32(0), {"w": jnp.ones(2)}, ())
+    workdirs = [Workdir(tmp_path / name, {}) for name in ("old", "new")]
+    for workdir in workdirs:
+        workdir.close()
+    with runs.opened(workdirs) as files:
+        for step in (10, 20):
+            runs.save(files[:1], [state], step, 1.0, [0.5])
+        with pytest.raises(ValueError, match="old: other seeds have not begun: train those in a run of their own"):
+            runs.restored(files, [state, state])
+        assert files[0].checkpoints.count() == 2
+        files[0].checkpoints.latest(runs._tree(runs.Saved(state, 0.0)), up_to=10)
+        runs.restored(files, [state, state])  # killed while the first checkpoints were saved
+        assert files[0].checkpoints.count() == 0
+
+
+def test_a_folder_of_one_run_takes_no_seeds_and_one_of_seeds_no_run(tmp_path):
+    for folder, held in (("one", "config.json"), ("several", "seed0"), ("other", "thesis.tex")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / held).touch()
+    with pytest.raises(ValueError, match="holds the run of one seed: expected another folder for 2"):
+        run_seeds(small_config(num_seeds=2), tmp_path / "one")
+    for folder, held in (("several", "seed0"), ("other", "thesis.tex")):
+        with pytest.raises(ValueError, match=f"holds {held} and no run: expected a new or empty folder"):
+            run_config(small_config(), tmp_path / folder)
+        assert [file.name for file in (tmp_path / folder).iterdir() if file.name != ".lock"] == [held]
 
 
 SMALL = (

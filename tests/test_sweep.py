@@ -15,9 +15,9 @@ from experiments.run import run_seeds
 from experiments.sweeps import SWEEPS, Variant
 from oplstm_jax import MLP
 from oplstm_jax.drawing import finish, panels, series
-from oplstm_jax.files import read_arrays
+from oplstm_jax.files import read_arrays, write_text
 from oplstm_jax.learners.op_lstm import op_lstm
-from oplstm_jax.workdir import read_config
+from oplstm_jax.workdir import RESULT, read_config, read_result
 
 FIELDS = {**SMALL, "hidden": (6,), "passes": 2}
 
@@ -43,18 +43,39 @@ def test_a_sweep_is_trained_tested_with_other_passes_and_written(tmp_path):
         config = sweep.configure(variant, seed=0)
         config.num_seeds = 2
         results = run_seeds(config, tmp_path / variant.folder)
-    text = sweep_table.write(sweep, tmp_path, tmp_path / "table")
+    text = sweep_table.write(sweep, tmp_path, tmp_path / "table", seeds=2)
     assert "| one | 40 |" in text and "norms" not in text and "test, 3 passes" in text
     table = json.loads((tmp_path / "table" / "table.json").read_text())
     assert len(table["rows"]) == 1 and table["rows"][0][4]["mean"] == pytest.approx(
         np.mean([r["score"] for r in results])
     )
-    assert (tmp_path / "one" / "seed1" / "passes3" / "result.json").exists()
+    tested = read_result(tmp_path / "one" / "seed1" / "passes3")["config"]
+    assert (tested["seed"], tested["eval_passes"]) == (1, 3)
     assert (tmp_path / "table" / "figure.png").read_bytes().startswith(b"\x89PNG")
-    choosing = sweep_table.write(dataclasses.replace(sweep, selects=True, passes=()), tmp_path, tmp_path / "chosen")
+    chooses = dataclasses.replace(sweep, selects=True, passes=())
+    choosing = sweep_table.write(chooses, tmp_path, tmp_path / "chosen", seeds=2)
     assert "no test tasks were scored" in choosing and "test, " not in choosing
     with pytest.raises(ValueError, match="no finished run of this sweep"):
-        sweep_table.write(sweep, tmp_path / "elsewhere", tmp_path)
+        sweep_table.write(sweep, tmp_path / "elsewhere", tmp_path, seeds=2)
+
+
+@pytest.mark.parametrize(
+    ("finished", "seeds", "tabled"),
+    [
+        ([".", "seed0", "seed1", "seed2"], 3, ["seed0", "seed1", "seed2"]),
+        (["seed0", "seed1", "seed2"], 2, ["seed0", "seed1"]),
+        (["seed0", "seed1"], 1, ["seed0"]),
+        ([".", "seed1"], 2, [".", "seed1"]),
+        (["."], 1, ["."]),
+        (["seed1"], 3, ["seed1"]),
+        ([], 1, []),
+    ],
+)
+def test_a_table_has_the_seeds_asked_for_once_each(tmp_path, finished, seeds, tabled):
+    for name in finished:
+        (tmp_path / name).mkdir(exist_ok=True)
+        write_text(tmp_path / name / "result.json", json.dumps(dict.fromkeys(RESULT)))
+    assert sweep_table._finished(tmp_path, seeds) == [tmp_path / name for name in tabled]
 
 
 def test_norms_of_layers_are_their_own_and_meta_learned():

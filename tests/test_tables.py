@@ -46,6 +46,23 @@ def test_groups_are_made_of_tables():
     assert not set(GROUPS) & set(TABLES) and set(GROUPS["invariance"]) < set(GROUPS["all"])
 
 
+def test_data_is_the_papers_own_where_the_paper_has_it():
+    own = {"omniglot": ("omniglot",), "sine": ("sine",), "within": ("mini", "cub"), "cross": ("miniimagenet", "cub")}
+    others = {"omniglot": ("cub",), "sine": ("omniglot",), "within": ("tiny",), "cross": ("mini", "omniglot")}
+    assert not any(make_table(name, data).stand_in for name, data in own.items())
+    assert all(make_table(name, data).stand_in for name, data in others.items())
+
+
+def test_miniimagenet_is_mini():
+    for name, others in (("within", ()), ("cross", ("cub",)), ("updates", ())):
+        short, full = make_table(name, ("mini", *others)), make_table(name, ("miniimagenet", *others))
+        assert full.title == short.title
+        assert [[test.published for test in part.tests] for part in full.parts] == [
+            [test.published for test in part.tests] for part in short.parts
+        ]
+        assert any(test.published for part in full.parts for test in part.tests)
+
+
 def test_layers_that_move_are_compared_at_equal_tasks_and_at_equal_time():
     parts = make_table("convolutions", ("glyphs",)).parts
     tasks = [[part.configure(variant, 1).train_tasks for variant in convolutions.VARIANTS] for part in parts]
@@ -147,6 +164,9 @@ def test_wrong_numbers_of_data_sets(name, data):
 def test_publishing_copies_results_and_puts_the_table_into_the_readme(tmp_path):
     readme, target = tmp_path / "README.md", tmp_path / "kept"
     readme.write_text(f"before\n<!-- {target}/table.md -->\nold\n<!-- end -->\nafter\n")
+    earlier = target / "runs/runs/lstm-5shot-seed0/params.npz"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(b"of an earlier run")
     words = [
         "experiments.publish",
         "--workdir=results/sine",

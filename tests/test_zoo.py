@@ -1,6 +1,7 @@
 """Every entry of the zoo loads, says where it comes from, and scores what its card says."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -122,7 +123,14 @@ def test_damaged_parameters_are_refused(runs, tmp_path):
         zoo.load("small", tmp_path)
 
 
-def test_a_folder_without_runs_is_refused(tmp_path):
-    done = command("experiments.publish_zoo", f"--workdir={tmp_path}", f"--to={tmp_path / 'zoo'}")
-    assert done.returncode == 2 and "no finished runs" in done.stderr and done.stderr.count("\n") == 1
+@pytest.mark.parametrize(
+    ("workdir", "words"),
+    [
+        ("tests", "no finished runs"),
+        ("results/best_sine/runs", "op_lstm: .*runs/authors/.* and .*runs/best/.* differ in more .*give --workdir of"),
+    ],
+)
+def test_a_folder_without_runs_or_with_those_of_several_configurations_is_refused(workdir, words, tmp_path):
+    done = command("experiments.publish_zoo", f"--workdir={workdir}", f"--to={tmp_path / 'zoo'}")
+    assert done.returncode == 2 and re.search(words, done.stderr) and done.stderr.count("\n") == 1
     assert not (tmp_path / "zoo").exists()

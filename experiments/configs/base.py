@@ -1,11 +1,12 @@
 """What all configurations share: the fields, and how the text after the colon fills them."""
 
 import ast
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
+
+from oplstm_jax.hints import hint
 
 # What every table of images should show: knowing nothing, a network trained on the support set alone, and a classifier
 # of all training classes whose last layer is trained anew. Passes are steps of Adam on the support set.
@@ -54,7 +55,7 @@ def configure(config: ConfigDict, argument: str, learners: Mapping[str, Any], op
     """
     name, *assignments = argument.split(",")
     if name not in learners:
-        raise ValueError(f"unknown learner {name!r}: expected one of {', '.join(learners)}{_hint(name, learners)}")
+        raise ValueError(f"unknown learner {name!r}: expected one of {', '.join(learners)}{hint(name, learners)}")
     config.learner = name
     config.update(learners[name])
     config.options = ConfigDict(options[name])
@@ -67,7 +68,7 @@ def assign(config: ConfigDict, assignments: list[str]) -> ConfigDict:
     for assignment in assignments:
         field, _, value = assignment.partition("=")
         if field not in config:
-            raise ValueError(f"unknown field {field!r}{_hint(field, config)}; fields: {', '.join(sorted(config))}")
+            raise ValueError(f"unknown field {field!r}{hint(field, config)}; fields: {', '.join(sorted(config))}")
         try:
             config[field] = _typed(field, value, config[field])
         except TypeError as error:  # ml_collections' own idea of types
@@ -84,8 +85,3 @@ def _typed(field: str, text: str, old):
     if old is not None and type(value) not in kinds:
         raise ValueError(f"field {field}: {text!r} is not of type {type(old).__name__}")
     return float(value) if isinstance(old, float) else value
-
-
-def _hint(word: str, known) -> str:
-    close = difflib.get_close_matches(word, list(known), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""

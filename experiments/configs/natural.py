@@ -50,7 +50,6 @@ def get_config(argument: str = "op_lstm_head"):
     config.image_size = 84
     config.train_tasks, config.validate_every, config.log_every = 320_000, 10_000, 1_000
     config.patience_tasks = 100_000
-    config = configure(config, argument, LEARNERS, OPTIONS)
-    if config.learner == "sap" and "train_tasks" not in argument:
-        config.train_tasks = 60_000 if config.shot == 1 else 40_000
-    return config
+    if argument.partition(",")[0] == "sap":  # 60 000 with 1 shot and 40 000 with more, until it is set itself
+        config.train_tasks = 40_000 + 20_000 * (2 // (config.get_ref("shot") ** 2 + 1))
+    return configure(config, argument, LEARNERS, OPTIONS)

@@ -38,7 +38,8 @@ def _parts(fast: Fast) -> tuple[Params, Callable[[Params], Fast]]:
 
 def kernels(weights: Params) -> dict[str, Array]:
     """The kernels [D_in, D_out] of the layers of a network, by the layer's name in the order of their numbers."""
-    return {layer: weights[layer]["kernel"] for layer in sorted(weights) if "kernel" in weights[layer]}
+    layers = sorted(weights, key=lambda layer: (layer.partition("_")[0], len(layer), layer))
+    return {layer: weights[layer]["kernel"] for layer in layers if "kernel" in weights[layer]}
 
 
 def with_kernels(weights: Params, kernels: dict[str, Array]) -> Params:

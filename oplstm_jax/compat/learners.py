@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from oplstm_jax.compat.networks import (
     Arrays,
+    Network,
     Tree,
     Unsupported,
     channels_last,
@@ -27,6 +28,7 @@ from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.learners.rules import coordinate_lstm, full_lstm
 from oplstm_jax.learners.sap import sap
 from oplstm_jax.learners.warp_maml import warp_maml
+from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.sap_conv4 import SapConv4
 from oplstm_jax.nets.warp_conv4 import WarpConv4
@@ -154,7 +156,7 @@ def _translate_maml(meta: dict, arrays: Arrays, loss: Loss) -> Translation:
 
 
 def _translate_warp_maml(meta: dict, arrays: Arrays, loss: Loss) -> Translation:
-    base = network(meta["base"], arrays)
+    base = _conv4(meta, arrays)
     net = WarpConv4(base.net.filters, base.net.outputs, base.net.norm, base.net.blocks)
     learner = warp_maml(net, loss, meta["T"], meta["inner_lr"], meta.get("grad_clip"))
 
@@ -168,7 +170,7 @@ def _translate_warp_maml(meta: dict, arrays: Arrays, loss: Loss) -> Translation:
 
 
 def _translate_sap(meta: dict, arrays: Arrays, loss: Loss) -> Translation:
-    base = network(meta["base"], arrays)
+    base = _conv4(meta, arrays)
     net = SapConv4(base.net.filters, base.net.outputs, base.net.norm, base.net.blocks)
     learner = sap(net, loss, meta["T"], meta["inner_lr"], meta.get("grad_clip"))
 
@@ -195,6 +197,14 @@ TRANSLATORS: dict[str, Callable[[dict, Arrays, Loss], Translation]] = {
     "sap": _translate_sap,
     "warp_maml": _translate_warp_maml,
 }
+
+
+def _conv4(meta: dict, arrays: Arrays) -> Network:
+    """The base-learner, with its last layer. Raises `Unsupported` if it is no Conv-4."""
+    base = network(meta["base"], arrays)
+    if not isinstance(base.net, Conv4):
+        raise Unsupported(f"{meta['learner']} on base {meta['base']!r}")
+    return base
 
 
 def _word(value: Any, default: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oplstm_jax.data.cache import write_pack
+from oplstm_jax.data.cache import is_prepared, write_pack
 from oplstm_jax.data.images import SPLITS, ImageSet, select_classes
 from oplstm_jax.data.prepare import prepare
 from oplstm_jax.data.show import write_sheet
@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_prepare(options: argparse.Namespace) -> None:
     """Prepares a data set and says what it holds and where it lies."""
+    if is_prepared(options.name):
+        print(f"note: {options.name} is prepared already and will be replaced", file=sys.stderr)
     own = {"channels": options.channels, "invert": options.invert, "split_file": options.split_file}
     loaded, path = prepare(options.name, options.source, options.image_size, **own)
     print(loaded.describe(), f"prepared: {path}", sep="\n")

@@ -27,7 +27,7 @@ def prepare(
 
     source: an .npz pack or a folder; for omniglot and cub also their archives (a folder with the two zips, or the
     .tgz), "tfds" or "tfds:DATA_DIR"; None downloads them. Other names are the user's own and need a source.
-    channels, invert, split_file: for a folder of one's own images; see `load_folder`.
+    channels, invert, split_file: for a folder of one's own images alone; see `load_folder`.
 
     Raises ValueError for whatever is missing, damaged or unknown, in one line.
     """
@@ -35,9 +35,12 @@ def prepare(
     if name == "glyphs":
         raise ValueError("glyphs is built in and needs no preparing")
     size = image_size or IMAGE_SIZES.get(name)
+    is_own_folder = source is not None and name not in IMAGE_SIZES and os.path.isdir(Path(source).expanduser())
+    if (split_file is not None or invert or channels != 3) and not is_own_folder:
+        raise ValueError(f"{source or name}: split_file, invert and channels are only for a folder of your own images")
     if source is None:
         source = str(_download(name))
-    if name not in IMAGE_SIZES and os.path.isdir(Path(source).expanduser()):
+    if is_own_folder:
         loaded = load_folder(Path(source).expanduser(), size or 84, channels, invert=invert, split_file=split_file)
     else:
         loaded = _read(name, source, size)

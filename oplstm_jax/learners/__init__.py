@@ -1,12 +1,12 @@
 """Learners by name: every learner of the paper is a factory that returns a `Learner` of pure functions."""
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 
+from oplstm_jax.hints import hint
 from oplstm_jax.learners.arguments import or_value_error
 from oplstm_jax.learners.finetune import finetune
 from oplstm_jax.learners.guess import random_guess
@@ -159,6 +159,23 @@ FACTORIES: dict[str, Callable[..., Learner]] = {
     "random": _make_random,
 }
 
+# Where the options of a learner are handed on to, as they are.
+FORWARDS = {
+    "op_lstm": op_lstm,
+    "op_lstm_head": op_lstm_head,
+    "op_lstm_general": op_lstm_general,
+    "op_lstm_sequential": op_lstm_sequential,
+}
+NO_OPTIONS = ("base", "features", "layers", "loss", "passes", "rule", "output_rule", "hidden_rule", "options")
+
+
+def option_names(name: str) -> tuple[str, ...]:
+    """The names of the options of a learner."""
+    found = list(inspect.signature(FACTORIES[name]).parameters)
+    if name in FORWARDS:
+        found += inspect.signature(FORWARDS[name]).parameters
+    return tuple(option for option in dict.fromkeys(found) if option not in NO_OPTIONS)
+
 
 def make(name: str, base: nn.Module | None, loss: Loss, passes: int, options: dict[str, Any]) -> Learner:
     """The learner called `name` on a base-learner with the given options (the factory's keyword arguments).
@@ -166,10 +183,12 @@ def make(name: str, base: nn.Module | None, loss: Loss, passes: int, options: di
     Raises ValueError for an unknown name or option, with the nearest known one.
     """
     if not isinstance(name, str) or name not in FACTORIES:
-        close = difflib.get_close_matches(str(name), FACTORIES, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"unknown learner {name!r}: expected one of {', '.join(FACTORIES)}{hint}")
-    factory = FACTORIES[name]
+        raise ValueError(f"unknown learner {name!r}: expected one of {', '.join(FACTORIES)}{hint(name, FACTORIES)}")
+    factory, known = FACTORIES[name], option_names(name)
+    for option in options:
+        if option not in known:
+            expected = f"expected some of {', '.join(known)}" if known else "it has none"
+            raise ValueError(f"unknown option {option!r} of {name}: {expected}{hint(option, known)}")
     try:
         inspect.signature(factory).bind(base, loss, passes, **options)
     except TypeError as error:

@@ -70,10 +70,14 @@ def gradient_learner(loop: InnerLoop, passes: int, objective: Objective | None =
     """The learner that takes T = `passes` steps from the meta-learned weights of the network.
 
     params: those of the network. info per pass: loss [T] and outputs [T, M, C] before the step, updates (a tree of
-    [T, ...]) as applied, zero where a parameter does not adapt. Raises ValueError for a negative number of passes.
+    [T, ...]) as applied, zero where a parameter does not adapt. Raises ValueError for a negative number of passes, and
+    for a step size or a clip that is not above 0.
     """
     if passes < 0:
         raise ValueError(f"passes {passes}: expected 0 or more")
+    for name, value in (("inner_lr", loop.inner_lr), ("clip", loop.clip)):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} is {value}: expected above 0")
 
     def init(key, episode: Episode):
         return loop.net.init(key, episode.support.x)["params"]

@@ -4,7 +4,6 @@ Every entry is a card, NAME.json, which says what was trained on what, with whic
 its parameters, NAME.npz in float32. Entries whose parameters are too large have a card alone, which says so.
 """
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from oplstm_jax import bases, build, params
+from oplstm_jax.hints import hint
 from oplstm_jax.types import Episode, Learner, Params, Split
 from oplstm_jax.workdir import complete
 
@@ -39,9 +39,8 @@ def card(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     input_shape of one example; bytes of NAME.npz and params_sha256; left_out: why there is no such file, else None.
     """
     if name not in names(folder):
-        close = difflib.get_close_matches(name, names(folder), 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"unknown entry {name!r}{hint}; expected one of {', '.join(names(folder))}")
+        near = hint(name, names(folder))
+        raise ValueError(f"unknown entry {name!r}{near}; expected one of {', '.join(names(folder))}")
     found = json.loads((folder / f"{name}.json").read_text())
     return {**found, "config": complete(found["config"])}
 
