@@ -50,7 +50,7 @@ def run_seeds(config: ConfigDict, workdir: str | Path, checks: bool = False) -> 
     if config.num_seeds == 1:
         return [run_config(config, workdir, checks=checks)]
     if (Path(workdir) / "config.json").exists():
-        raise ValueError(f"workdir {workdir}: holds the run of one seed: expected another folder for {config.num_seeds}")
+        raise ValueError(f"workdir {workdir}: holds a run of one seed: expected another folder for {config.num_seeds}")
     seeds = range(config.seed, config.seed + config.num_seeds)
     configs = [{**plain(config), "seed": seed} for seed in seeds]
     return _run(configs, [Path(workdir) / f"seed{seed}" for seed in seeds], checks=checks)
@@ -79,19 +79,17 @@ def _run(
     with contextlib.ExitStack() as opened:
         pairs = zip(workdirs, configs, strict=True)
         folders = [opened.enter_context(contextlib.closing(Workdir(path, own, is_writer()))) for path, own in pairs]
-        results = [folder.result() for folder in folders]
-        if all(results):
-            return results
-        shared = {**origin, "task_list": build.list_of_test_tasks(configs[0])}
-        for folder in folders:
-            folder.claim_tasks(shared["task_list"])
-        if gradient_step is not None:
-            problem = problem._replace(probe=similarity.probe(configs[0], gradient_step))
-        for group in _neighbours([number for number, result in enumerate(results) if result is None]):
-            members = [folders[number] for number in group], [configs[number] for number in group]
-            for number, result in zip(group, _train(problem, *members, shared), strict=True):
-                results[number] = result
-        return results
+        results = {number: done for number, folder in enumerate(folders) if (done := folder.result())}
+        if left := [number for number in range(len(folders)) if number not in results]:
+            shared = {**origin, "task_list": build.list_of_test_tasks(configs[0])}
+            for folder in folders:
+                folder.claim_tasks(shared["task_list"])
+            if gradient_step is not None:
+                problem = problem._replace(probe=similarity.probe(configs[0], gradient_step))
+            for group in _neighbours(left):
+                members = [folders[number] for number in group], [configs[number] for number in group]
+                results |= zip(group, _train(problem, *members, shared), strict=True)
+        return [results[number] for number in range(len(folders))]
 
 
 def _train(problem: Problem, folders: list[Workdir], configs: list[dict], shared: dict[str, Any]) -> list[dict]:

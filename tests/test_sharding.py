@@ -116,7 +116,7 @@ def test_a_folder_of_one_run_takes_no_seeds_and_one_of_seeds_no_run(tmp_path):
     for folder, held in (("one", "config.json"), ("several", "seed0"), ("other", "thesis.tex")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / held).touch()
-    with pytest.raises(ValueError, match="holds the run of one seed: expected another folder for 2"):
+    with pytest.raises(ValueError, match="holds a run of one seed: expected another folder for 2"):
         run_seeds(small_config(num_seeds=2), tmp_path / "one")
     for folder, held in (("several", "seed0"), ("other", "thesis.tex")):
         with pytest.raises(ValueError, match=f"holds {held} and no run: expected a new or empty folder"):
