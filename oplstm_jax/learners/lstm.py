@@ -18,7 +18,8 @@ from oplstm_jax.nets.lstm_sequence import read_sequence
 from oplstm_jax.types import Array, Episode, Learner, Split
 
 POOLS = ("hidden", "hidden_and_cell", "last_pass")
-INPUTS = ("target", "prev_target", "prev_target_pred", "prev_target_pred_error")
+# What is read beside an example, and how much of that is of the step before: nothing, its y, (y, p) or (y, p, error).
+INPUTS = {"target": 0, "prev_target": 1, "prev_target_pred": 2, "prev_target_pred_error": 3}
 
 
 @checks_arguments
@@ -37,7 +38,7 @@ def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs
     _check(sizes, passes)
     if inputs not in INPUTS:
         raise ValueError(f"unknown inputs {inputs!r}: expected one of {', '.join(INPUTS)}")
-    count = inputs.count("_") if inputs != "target" else 0  # 0, 1 (y), 2 (y, p) or 3 (y, p, error) of the previous step
+    count = INPUTS[inputs]
 
     def extra(units: int) -> int:
         return units * max(1, min(count, 2)) + (count == 3)

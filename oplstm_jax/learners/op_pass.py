@@ -52,15 +52,25 @@ class LayerUpdates(NamedTuple):
         return 0 if self.gamma is None else len(self.layers) if self.layer_gammas else 1
 
 
-class Emitted(NamedTuple):
-    """What one layer's rule did in one pass: its next state, the message it read [M, D] and its output o [M, D].
+class Move(NamedTuple):
+    """What one layer's rule did in one pass over M examples: the outer product of outputs and inputs is its update.
 
-    For the output layer the message is the target.
+    state: its next. message [M, D]: what it read from above, the target for the output layer. inputs u [M, D_in]: the
+    layer's. outputs o [M, D]: the rule's, scaled as a batch-normalised layer asks for.
     """
 
     state: Any
     message: Array
-    output: Array
+    inputs: Array
+    outputs: Array
+
+
+class Step(NamedTuple):
+    """How far one layer goes in one pass: the update [D_in, D] of its kernel; factors of o in it, and in the bias."""
+
+    update: Array
+    factor: Array
+    bias_factor: Array | float
 
 
 Carry = tuple[FastWeights, tuple]  # fast weights, and the state of each layer's rule
@@ -117,45 +127,52 @@ def run(
 def _pass(how: LayerUpdates, params: Params, carry: Carry, support: Split, row: int | Array | None):
     """One pass over examples x [M, F], y [M, C]: (carry, info). row: where its factors are kept, None to add them."""
     fast, _ = carry
-    outputs, zs = fast_weights.trace(how.base, fast, support.x)
-    emitted = _emit(how, params, carry, support.y, (*zs, outputs))
-    spread = [_unit_scale(how.base, fast.weights, layer, z) for layer, z in enumerate(zs)]
-    scales: list[Any] = [*spread, 1.0]
-    scaled = [e.output * s for e, s in zip(emitted, scales, strict=True)]
-    inputs = (support.x, *zs)
-    norms = [params["gamma"][layer % how.gammas] if how.gammas else None for layer in range(len(inputs))]
-    factors = _step_factors(how, list(map(outer_product_square, inputs, scaled)), norms)
-    updates = tuple(outer_product(u, factor * o) for u, o, factor in zip(inputs, scaled, factors, strict=True))
-    for layer, u, o, update, factor, norm in zip(how.layers, inputs, scaled, updates, factors, norms, strict=True):
+    predictions, zs = fast_weights.trace(how.base, fast, support.x)
+    moves = _moves(how, params, carry, support, (*zs, predictions))
+    steps = _steps(how, params, moves)
+    for layer, move, step in zip(how.layers, moves, steps, strict=True):
         if row is not None:
-            fast = fast_weights.keep_factors(fast, layer, u, factor * o / len(u), row)
+            share = step.factor * move.outputs / len(move.inputs)
+            fast = fast_weights.keep_factors(fast, layer, move.inputs, share, row)
         else:
-            fast = fast_weights.add_update(fast, layer, update)
+            fast = fast_weights.add_update(fast, layer, step.update)
         if how.adapt_biases:
-            fast = fast_weights.add_bias(fast, layer, jnp.mean(o, 0) * (1.0 if norm is None else norm))
-    info = {"updates": updates, "messages": tuple(e.message for e in emitted), "outputs": outputs}
-    return (fast, tuple(e.state for e in emitted)), info
+            fast = fast_weights.add_bias(fast, layer, jnp.mean(move.outputs, 0) * step.bias_factor)
+    updates, messages = tuple(step.update for step in steps), tuple(move.message for move in moves)
+    info = {"updates": updates, "messages": messages, "outputs": predictions}
+    return (fast, tuple(move.state for move in moves)), info
 
 
-def _step_factors(how: LayerUpdates, squares: list[Array], norms: list[Array | None]) -> list[Array]:
-    """The factor of each layer's update, from its sum of squares: of all layers together, or of each by itself."""
-    if how.layer_gammas:
-        return list(map(step_factor, squares, norms))
-    return [step_factor(sum(squares[1:], squares[0]), norms[0])] * len(squares)
+def _moves(how: LayerUpdates, params: Params, carry: Carry, support: Split, zs: tuple[Array, ...]) -> list[Move]:
+    """Runs the rules from the output layer down with this pass's weights; zs ends with the predictions.
 
-
-def _emit(how: LayerUpdates, params: Params, carry: Carry, targets: Array, zs: tuple[Array, ...]) -> list[Emitted]:
-    """Runs the rules from the output layer down with this pass's weights; zs ends with the predictions."""
+    A message is made of the outputs of the layer above before they are scaled.
+    """
     constant = (lambda x: x) if how.backprop_through_predictions else jax.lax.stop_gradient
-    emitted, message, (fast, states) = [], targets, carry
+    moves, message, (fast, states) = [], support.y, carry
     for layer in reversed(range(len(zs))):
         kind, seen = how.kinds[layer], constant(zs[layer])
         pair = (message, seen) if kind == "output_rule" else (seen, constant(message))
         state, out = getattr(how, kind).step(params[kind], states[layer], jnp.stack(pair))
-        emitted.append(Emitted(state, message, out))
+        scaled = out if kind == "output_rule" else out * _unit_scale(how.base, fast.weights, layer, zs[layer])
+        moves.append(Move(state, message, zs[layer - 1] if layer else support.x, scaled))
         if layer:
             message = fast_weights.backward(fast, how.layers[layer], out)
-    return emitted[::-1]
+    return moves[::-1]
+
+
+def _steps(how: LayerUpdates, params: Params, moves: list[Move]) -> list[Step]:
+    """Outer products, brought to the meta-learned norm: of all layers together, or of each by itself."""
+    squares = [outer_product_square(move.inputs, move.outputs) for move in moves]
+    norms = [params["gamma"][layer % how.gammas] if how.gammas else None for layer in range(len(moves))]
+    if how.layer_gammas:
+        factors = list(map(step_factor, squares, norms))
+    else:
+        factors = [step_factor(sum(squares[1:], squares[0]), norms[0])] * len(moves)
+    return [
+        Step(outer_product(move.inputs, factor * move.outputs), factor, 1.0 if norm is None else norm)
+        for move, factor, norm in zip(moves, factors, norms, strict=True)
+    ]
 
 
 def _unit_scale(base: MLP, weights: Params, layer: int, z: Array) -> Array:
