@@ -80,7 +80,7 @@ def by_shots(
         hollow = {"color": colour, "marker": marker, "ms": 7, "mfc": "none", "ls": "none"}
         shots, means = [shot for shot, _ in published], [scale * mean for _, mean in published]
         axes[0].plot(shots, means, label="published (hollow)", **hollow)
-    axes[0].set_xticks(sorted({shot for points in ours.values() for shot, _ in points}))
+    axes[0].set_xticks(sorted({shot for points in (*ours.values(), *theirs.values()) for shot, _ in points}))
     name = "accuracy in %" if metric == "accuracy" else "mean squared error"
     axes[0].set(
         xlabel="support examples per class, k" if metric == "accuracy" else "support examples, k", ylabel=f"test {name}"
