@@ -25,6 +25,7 @@ LAYERS = {
     "seeds": 3,
     "sharding": 3,
     "meta": 4,
+    "contract": 5,
     "compat": 5,
     "analysis": 5,
     "evaluate": 5,
