@@ -13,7 +13,7 @@ from oplstm_jax.types import Array, Episode, Learner, Loss, Params, Sampler
 
 TASKS = 3
 SMALLEST = 1e-10  # a gradient below which there is none
-CLOSE = {"rtol": 1e-3, "atol": 1e-4}
+RELATIVE, ABSOLUTE = 1e-3, 1e-4  # tolerances between tasks one by one and together
 
 
 def check_learner(learner: Learner, sample: Sampler, loss: Loss, without_gradient: Collection[str] = ()) -> None:
@@ -75,7 +75,7 @@ def _check_losses(learner: Learner, loss: Loss, params: Params, tasks: list[Epis
         raise ValueError("adapt or predict: compiled anew for a task of the same shapes: expected once")
     together = _compiled(jax.vmap(of_a_task, (None, 0, 0)))
     found = together(params, jax.tree.map(lambda *leaves: jnp.stack(leaves), *tasks), jax.random.clone(keys))
-    if not np.allclose(apart, found, **CLOSE):
+    if not np.allclose(apart, found, RELATIVE, ABSOLUTE):
         losses = f"{np.array(apart)} one by one and {np.array(found)} under vmap"
         raise ValueError(f"losses of tasks are {losses}: expected the same")
 
