@@ -58,11 +58,11 @@ def _groups(folders: list[Path]) -> dict[str, list[Course]]:
         same = json.dumps({**config, "seed": None}, sort_keys=True)
         metric = "mse" if build.is_regression(config) else "accuracy"
         configs.setdefault(same, {})[str(config["seed"])] = course(lines, metric, build.chance(config))
-        names[same] = f"{config['data']}, {config['base']}, {config['shot']}-shot, {LABELS[config['learner']]}"
+        names[same] = f"{config['data']}, {config['base']}, {config['shot']:2}-shot, {LABELS[config['learner']]}"
     if not configs:
         raise ValueError("no validated runs there: expected folders with config.json and metrics.jsonl")
     found = {_distinct(names, same): list(runs.values()) for same, runs in configs.items()}
-    return dict(sorted(found.items()))
+    return {" ".join(name.split()): found[name] for name in sorted(found)}  # 5 shots before 10
 
 
 def _distinct(names: dict[str, str], same: str) -> str:

@@ -133,7 +133,8 @@ def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
     family = family_of(config["data"])
     if config["position"] and not (family and family.is_sequence):
         raise ValueError(f"position is True, but the examples of {config['data']} have no place in time")
-    if family and (config["rotations"] or config["image_size"] or any(config["augment"].values())):
+    augments = is_mapping(config["augment"]) and any(config["augment"].values())
+    if family and (config["rotations"] or config["image_size"] or augments):
         raise ValueError(f"rotations, image_size and augment are for images: {config['data']} has none")
     if family:
         return jax.tree_util.Partial(lambda key: family.sample(key, config["way"], shot, query, config["position"]))
