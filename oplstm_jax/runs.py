@@ -44,7 +44,7 @@ def restored(runs: Sequence[Run], fresh: Sequence[MetaState]) -> list[Saved]:
     for position, (run, like) in enumerate(zip(runs, likes, strict=True)):
         if (found[position] or (0,))[0] > common:
             if not common and run.checkpoints.count() > 1:
-                raise ValueError(f"{run.workdir.path}: other seeds have not begun: train those in a run of their own")
+                raise ValueError(f"{run.workdir.path}: other seeds have not begun: finish this one without them first")
             found[position] = run.checkpoints.latest(like, up_to=common)
         if (found[position] or (0,))[0] != common:
             raise ValueError(f"{run.workdir.path}: no checkpoint of step {common}, which the other seeds are at")

@@ -104,7 +104,7 @@ def test_a_run_that_has_begun_is_not_taken_back_for_a_seed_that_has_not(tmp_path
     with runs.opened(workdirs) as files:
         for step in (10, 20):
             runs.save(files[:1], [state], step, 1.0, [0.5])
-        with pytest.raises(ValueError, match="old: other seeds have not begun: train those in a run of their own"):
+        with pytest.raises(ValueError, match="old: other seeds have not begun: finish this one without them first"):
             runs.restored(files, [state, state])
         assert files[0].checkpoints.count() == 2
         files[0].checkpoints.latest(runs._tree(runs.Saved(state, 0.0)), up_to=10)
