@@ -91,10 +91,10 @@ def floors():
 @pytest.mark.parametrize(("version", "dependencies"), VERSIONS)
 def test_wheel_works_in_an_empty_environment(built, tmp_path, version, dependencies):
     (wheel,) = built.glob("*.whl")
-    run(interpreter(version), "-m", "venv", "--without-pip", str(tmp_path / "env"))
-    python = str(tmp_path / "env" / "bin" / "python")
+    base, python = interpreter(version), str(tmp_path / "env" / "bin" / "python")
+    run(base, "-m", "venv", "--without-pip", str(tmp_path / "env"))
     wanted = [str(wheel), *(floors() if dependencies == "oldest" else ())]
-    run(sys._base_executable, "-m", "pip", "--python", python, "install", "-q", *wanted, cwd=tmp_path)
+    run(base, "-m", "pip", "--python", python, "install", "-q", *wanted, cwd=tmp_path)  # an old pip fails in a new Python
     alone = {name: value for name, value in OPTIMISED.items() if name != "PYTHONPATH"}  # another XLA, other flags
     check_library(python, tmp_path, alone)
     assert "ok" in run(python, "-m", "oplstm_jax.compat", str(GOLDEN), cwd=tmp_path, env=alone)
