@@ -7,6 +7,7 @@ one after another on the idle device. The limit is the bare arithmetic of a whol
 """
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,7 @@ ROWS: tuple[tuple[str, str, int | None, dict[str, Any]], ...] = (
 
 
 def main() -> None:
-    wanted = range(len(ROWS)) if flags.FLAGS.row is None else [flags.FLAGS.row]
-    if max(wanted) >= len(ROWS):
-        raise ValueError(f"flag --row is {flags.FLAGS.row}: expected at most {len(ROWS) - 1}")
+    wanted = chosen()
     peaks = _compile() if flags.FLAGS.workers else {}
     flags.FLAGS.plain = False
     print(throughput.HEAD, flush=True)
@@ -62,6 +61,14 @@ def main() -> None:
             rows.append(found | peaks.get(number, {}))
         if flags.FLAGS.json:
             write_text(Path(flags.FLAGS.json), json.dumps(rows, indent=1) + "\n")
+
+
+def chosen() -> Sequence[int]:
+    """Numbers of the rows that --row names. Raises ValueError for one that does not exist."""
+    wanted = range(len(ROWS)) if flags.FLAGS.row is None else [flags.FLAGS.row]
+    if max(wanted) >= len(ROWS):
+        raise ValueError(f"flag --row is {flags.FLAGS.row}: expected at most {len(ROWS) - 1}")
+    return wanted
 
 
 def _measure(number: int) -> dict[str, Any] | None:

@@ -42,6 +42,15 @@ def workloads() -> dict[str, Workload]:
     return found
 
 
+def configured(problem: str, learner: str, meta_batch: int | None, changes: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a learner on a problem with other fields, its data ready. meta_batch: None for the authors'."""
+    config = {**workloads()[problem].config(learner), **changes}
+    config["meta_batch"] = meta_batch or config["meta_batch"]
+    if config["data"] == "noise84":
+        config["data"] = noise_pack(Path(noise_folder().name))
+    return config
+
+
 def noise_pack(folder: Path) -> str:
     """Writes a pack of random 84x84 colour images, 20 classes of 40, and returns its path."""
     rng = np.random.default_rng(0)

@@ -107,10 +107,7 @@ def in_own_process(what: str, *own: str) -> tuple[list[dict[str, Any]], str]:
 
 def row(problem: str, learner: str, meta_batch: int | None, **changes: Any) -> dict[str, Any]:
     """Measures one learner on one problem: rates of the library, of the limit and of the plain version, by turns."""
-    config = {**problems.workloads()[problem].config(learner), **changes}
-    config["meta_batch"] = meta_batch or config["meta_batch"]
-    if config["data"] == "noise84":
-        config["data"] = problems.noise_pack(Path(problems.noise_folder().name))
+    config = problems.configured(problem, learner, meta_batch, changes)
     shape = jax.eval_shape(build.build_sampler(config, "train"), jax.random.key(0)).support.x.shape[1:]
     works = {"": measure.training(config)}
     works[""].run(1)

@@ -91,10 +91,11 @@ def floors():
 @pytest.mark.parametrize(("version", "dependencies"), VERSIONS)
 def test_wheel_works_in_an_empty_environment(built, tmp_path, version, dependencies):
     (wheel,) = built.glob("*.whl")
+    # Its own pip, as that of an old Python fails in a new one.
     base, python = interpreter(version), str(tmp_path / "env" / "bin" / "python")
     run(base, "-m", "venv", "--without-pip", str(tmp_path / "env"))
     wanted = [str(wheel), *(floors() if dependencies == "oldest" else ())]
-    run(base, "-m", "pip", "--python", python, "install", "-q", *wanted, cwd=tmp_path)  # an old pip fails in a new Python
+    run(base, "-m", "pip", "--python", python, "install", "-q", *wanted, cwd=tmp_path)
     alone = {name: value for name, value in OPTIMISED.items() if name != "PYTHONPATH"}  # another XLA, other flags
     check_library(python, tmp_path, alone)
     assert "ok" in run(python, "-m", "oplstm_jax.compat", str(GOLDEN), cwd=tmp_path, env=alone)

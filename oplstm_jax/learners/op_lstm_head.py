@@ -95,7 +95,7 @@ def op_lstm_head(
 
         bias = jnp.broadcast_to(params["bias"][None], (1, y.shape[1]))
         start = (params["kernel"], bias, rule.start(params["rule"], y.shape[0], y.shape[1], passes))
-        (kernel, bias, _), info = run_passes(one_pass, start, passes)
+        (kernel, bias, _), info = run_passes(one_pass, start, passes, small=True)
         return {"kernel": kernel, "bias": bias, "stats": stats}, info
 
     def predict(params, fast, x):

@@ -120,7 +120,7 @@ def run(
     fast = fast_weights.start(params["base"], how.layers, passes * examples if factored and passes != 1 else 0)
     rules = zip(how.kinds, widths[1:], strict=True)
     states = tuple(getattr(how, kind).start(params[kind], examples, width, passes) for kind, width in rules)
-    (fast, _), info = run_passes(one_pass, (fast, states), passes)
+    (fast, _), info = run_passes(one_pass, (fast, states), passes, small=True)
     return fast, info
 
 

@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.nets import gpu
 from oplstm_jax.nets.lstm import init_stack, stack_step, zero_state
 from oplstm_jax.types import Array, Params
+
+FEW = 10  # passes
 
 
 class UpdateRule(NamedTuple):
@@ -108,12 +111,16 @@ def outer_product_square(inputs: Array, outputs: Array) -> Array:
     return jnp.sum(jnp.square(outer_product(inputs, outputs)))
 
 
-def run_passes(one_pass: Callable, carry: Any, passes: int) -> tuple[Any, Any]:
+def run_passes(one_pass: Callable, carry: Any, passes: int, small: bool = False) -> tuple[Any, Any]:
     """`jax.lax.scan` of one_pass(carry, pass number) over the passes; a single pass is simply called.
 
-    A pass is recomputed on the way back (`jax.checkpoint`) rather than kept, except the single one.
+    A pass is recomputed on the way back (`jax.checkpoint`) rather than kept, except the single one, and except where a
+    FEW passes are `small`, so that a GPU would take longer to begin their operations than to do them: these it keeps,
+    and they follow one another without a loop.
     """
     if passes == 1:
         carry, info = one_pass(carry, 0)
         return carry, jax.tree.map(lambda a: a[None], info)
+    if small and passes <= FEW and gpu.wanted("UNROLL"):
+        return jax.lax.scan(one_pass, carry, jnp.arange(passes), unroll=True)
     return jax.lax.scan(jax.checkpoint(one_pass), carry, jnp.arange(passes))

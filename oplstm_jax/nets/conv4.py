@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax.nets import conv_pool
+from oplstm_jax.nets import conv_pool, gpu
 from oplstm_jax.nets.conv import conv3x3
 from oplstm_jax.nets.dense import Dense
 from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
@@ -26,7 +26,8 @@ class Conv4(nn.Module):
     precision: float32, or bfloat16 for images, feature maps and convolutions; parameters, statistics of the
     normalisation and what follows the blocks keep their own.
     fused: the first block in one kernel (`nets/conv_pool.py`) where that fits: on NVIDIA GPUs, with statistics of
-    batches, for first derivatives and images that need none.
+    batches, for first derivatives and images that need none. There it also keeps feature maps in the order of
+    `gpu.features_last`, which suits kernels that all tasks share.
     """
 
     filters: int = 64
@@ -45,9 +46,12 @@ class Conv4(nn.Module):
         given = x.dtype
         if self.precision != "float32":
             x = x.astype(self.precision)
+        keep = gpu.features_last if self.fused else lambda x: x
         for block in range(self.blocks):
-            x = Conv3x3(self.filters, pending=fused and block == 0, name=f"conv_{block}")(x)
-            x = jax.nn.relu(Norm(self.norm, name=f"norm_{block}")(x, max_pool))  # the ReLU commutes with the maximum
+            pending = fused and block == 0
+            x = Conv3x3(self.filters, pending=pending, name=f"conv_{block}")(x)
+            x = Norm(self.norm, name=f"norm_{block}")(x if pending else keep(x), max_pool)
+            x = keep(jax.nn.relu(x))  # the ReLU commutes with the maximum
         x = x.reshape(x.shape[0], -1).astype(given)
         return x if self.outputs is None else output_layer(self.outputs, x.shape[-1])(x)
 

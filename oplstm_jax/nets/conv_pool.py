@@ -6,17 +6,16 @@ it and forgets it, on the way back once more.
 """
 
 import functools
-import os
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.nets import gpu
 from oplstm_jax.types import Array
 
 MOST_FEATURES = 4  # of a pixel
-SWITCH = "OPLSTM_KERNELS"  # environment variable; 0 turns kernels off
 
 
 class Pooled(NamedTuple):
@@ -46,13 +45,13 @@ class Convolution(NamedTuple):
 @functools.cache
 def available() -> bool:
     """Whether this process computes on an NVIDIA GPU whose kernels can be written here, and may use them."""
-    if os.environ.get(SWITCH) == "0" or jax.default_backend() != "gpu":
+    if not gpu.wanted("KERNELS") or gpu.compute_capability() < 8:
         return False
     try:
         _kernels()
-        return float(jax.devices()[0].compute_capability) >= 8
-    except (ImportError, AttributeError, ValueError):
+    except (ImportError, AttributeError):
         return False
+    return True
 
 
 def _kernels() -> ModuleType:
