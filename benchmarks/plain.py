@@ -1,7 +1,7 @@
 """The straightforward version of the library, kept as what the fast one is compared with.
 
 Autodiff through LSTM cells and convolutions, max pooling as a window reduction, updates added to the kernels of every
-task, all tasks vectorised together, and every pass kept for the way back.
+task, all tasks vectorised together, every pass kept for the way back, and nothing that is for GPUs only.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from oplstm_jax.learners import fast_weights, rules
-from oplstm_jax.nets import conv4, lstm
+from oplstm_jax.nets import conv4, conv_pool, gpu, lstm
 from oplstm_jax.nets.conv import plain_conv3x3
 from oplstm_jax.types import Array
 
@@ -30,6 +30,8 @@ def plain() -> Iterator[None]:
             (sys.modules["oplstm_jax.learners.lstm"], "read_sequence", _read_sequence),
             (conv4, "conv3x3", plain_conv3x3),
             (conv4, "max_pool", functools.partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))),
+            (conv_pool, "available", lambda: False),
+            (gpu, "wanted", lambda what: False),
             (fast_weights, "prefer_factors", lambda widths, rows: False),
             *((sys.modules[f"oplstm_jax.learners.{name}"], "run_passes", _run_passes) for name in ("op_pass", "op_lstm_head")),
         ):
@@ -37,7 +39,7 @@ def plain() -> Iterator[None]:
         yield
 
 
-def _run_passes(one_pass: Callable, carry: Any, passes: int) -> tuple[Any, Any]:
+def _run_passes(one_pass: Callable, carry: Any, passes: int, small: bool = False) -> tuple[Any, Any]:
     if passes == 1:  # the state before it may lack the structure of the state after it
         return rules.run_passes(one_pass, carry, passes)
     return jax.lax.scan(one_pass, carry, jnp.arange(passes))
