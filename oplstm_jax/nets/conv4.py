@@ -49,7 +49,7 @@ class Conv4(nn.Module):
         keep = gpu.features_last if self.fused else lambda x: x
         for block in range(self.blocks):
             pending = fused and block == 0
-            x = Conv3x3(self.filters, pending=pending, name=f"conv_{block}")(x)
+            x = Conv3x3(self.filters, pending=pending, biased=not fused, name=f"conv_{block}")(x)
             x = Norm(self.norm, name=f"norm_{block}")(x if pending else keep(x), max_pool)
             x = keep(jax.nn.relu(x))  # the ReLU commutes with the maximum
         x = x.reshape(x.shape[0], -1).astype(given)
@@ -65,13 +65,16 @@ class Conv3x3(nn.Module):
     """3x3 convolution, stride 1, padding 1, of x [M, H, W, F]: [M, H, W, filters]. Parameters: kernel and bias.
 
     `change`, if given, is applied to the kernel [3, 3, F, filters] before it is used.
-    pending: leaves the convolution to the normalisation that follows, which would take a bias away again.
+    pending: leaves the convolution to the normalisation that follows.
+    biased: False does not add the bias, which a normalisation by statistics of batches would take away again; its
+    gradient is then zero, and not only nearly so.
     """
 
     filters: int
     kernel_init: Callable[..., Array] = fan_in_kernel
     bias_init: Callable[..., Array] | None = None
     pending: bool = False
+    biased: bool = True
 
     @nn.compact
     def __call__(self, x: Array, change: Callable[[Array], Array] | None = None) -> Any:
@@ -81,7 +84,8 @@ class Conv3x3(nn.Module):
         kernel = change(kernel) if change else kernel
         if self.pending:
             return conv_pool.Convolution(x, kernel)
-        return conv3x3(x, kernel.astype(x.dtype)) + bias[None, None, None].astype(x.dtype)
+        y = conv3x3(x, kernel.astype(x.dtype))
+        return y + bias[None, None, None].astype(x.dtype) if self.biased else y
 
 
 def max_pool(x: Array) -> Array:
