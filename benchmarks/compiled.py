@@ -65,6 +65,7 @@ def main() -> None:
         rows.append(found | hlo.count(text)._asdict() | {"temporary_bytes": memory, "jax": jax.__version__})
         _show(rows[-1])
         if flags.FLAGS.keep:
+            Path(flags.FLAGS.keep).mkdir(parents=True, exist_ok=True)
             write_text(Path(flags.FLAGS.keep) / f"row{number}.txt", text)
         if flags.FLAGS.json:
             write_text(Path(flags.FLAGS.json), json.dumps(rows, indent=1) + "\n")

@@ -26,6 +26,8 @@ class PlannedRun(NamedTuple):
 def runs(table: Table, root: Path, seeds: tuple[int, ...], fraction: float) -> Iterator[PlannedRun]:
     """Every run, seed by seed so that a partial table has all its cells. fraction: of the authors' training tasks."""
     for seed, part, shot, learner in itertools.product(seeds, table.parts, table.shots, table.learners):
+        if seed not in _seeds_of(learner, seeds):
+            continue
         config = part.configure(learner, shot, seed)
         config.train_tasks = max(1, round(config.train_tasks * fraction))
         config.validate_every = min(config.validate_every, -(-config.train_tasks // 4))
@@ -64,9 +66,14 @@ def _cells(table: Table, root: Path, seeds: tuple[int, ...]) -> Iterator[tuple[P
     for part in table.parts:
         metric = "mse" if build.is_regression(part.configure(table.learners[0], table.shots[0])) else "accuracy"
         for test, learner, shot in itertools.product(part.tests, table.learners, table.shots):
-            folders = {seed: root / _folder(part, learner, shot, seed) for seed in seeds}
+            folders = {seed: root / _folder(part, learner, shot, seed) for seed in _seeds_of(learner, seeds)}
             published = test.published.get((learner, shot))
             yield part, test, report.Cell(learner, shot, folders, published, test.label, test.metric or metric)
+
+
+def _seeds_of(learner: str, seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of the seeds with which a learner's runs differ: of runs that are the same, the first is all there is."""
+    return seeds[:1] if learner in report.UNTRAINED else seeds
 
 
 def _tested(cell: report.Cell, test: Test, part: Part) -> report.Cell:

@@ -21,11 +21,10 @@ from experiments.merge import find_runs
 from experiments.run import portable
 from oplstm_jax import build, params, zoo
 from oplstm_jax.files import write_text
-from oplstm_jax.report import read_run
+from oplstm_jax.report import UNTRAINED, read_run
 from oplstm_jax.trained import load_trained
 from oplstm_jax.workdir import read_config, read_result
 
-NOTHING_TRAINED = ("random", "scratch")
 FIRST = 100  # scores of so many test tasks are on the card
 TEST = ("score", "interval", "test_tasks", "test_query", "norm")
 ORIGIN = ("metric learner seed command commit hardware versions wall_seconds best_step validation_score").split()
@@ -36,7 +35,7 @@ def main() -> None:
     found = {run: read_result(root / run) for run in find_runs(root)}
     cells: dict[str, list[Path]] = {}
     for run, result in found.items():
-        if result is not None and result["learner"] not in NOTHING_TRAINED and _asked_for(result["learner"]):
+        if result is not None and result["learner"] not in UNTRAINED and _asked_for(result["learner"]):
             cells.setdefault(entry_name(read_config(root / run)) + flags.FLAGS.suffix, []).append(root / run)
     if not cells:
         raise ValueError(f"workdir {root}: no finished runs there, as experiments.reproduce leaves them")

@@ -29,6 +29,7 @@ LABELS = {
     "last_block": "OP-LSTM, last block and layer",
     "all_layers": "OP-LSTM, all layers",
 }
+UNTRAINED = ("scratch", "random")  # they have no meta-parameters: their runs are the same for every seed
 SIGNIFICANT = 0.05  # the p value below which a difference from a published number counts
 
 

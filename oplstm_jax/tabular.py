@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from oplstm_jax.report import LABELS
+from oplstm_jax.report import LABELS, UNTRAINED
 
 Row = dict[str, Any]
 UNITS = {
@@ -136,7 +136,7 @@ def facts(rows: list[Row]) -> list[str]:
 def _budgets(done: list[Row]) -> str:
     budgets: dict[int, list[str]] = {}
     for row in done:
-        if row["learner"] not in ("random", "scratch"):
+        if row["learner"] not in UNTRAINED:
             budgets.setdefault(row["train_tasks"], []).append(LABELS[row["learner"]])
     return "; ".join(f"{count} ({', '.join(dict.fromkeys(names))})" for count, names in budgets.items())
 

@@ -1,5 +1,6 @@
 """The tables of the paper are made of the right runs and tests, and are kept where they should be."""
 
+import dataclasses
 import itertools
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import table_figures
+from experiments import cells, table_figures
 from experiments.configs import convolutions, op_lstm_best
 from experiments.run import plain
 from experiments.tables import GROUPS, TABLES, make_table
@@ -29,6 +30,14 @@ def test_every_learner_of_a_table_has_a_configuration(name):
             config = part.get_config(f"{learner},shot={table.shots[0]}")
             assert config.learner in NAMES and config.learner in FACTORIES
             assert learner in (config.learner, *convolutions.VARIANTS) and learner in LABELS
+
+
+def test_what_no_seed_changes_has_one_run_and_lacks_none(tmp_path):
+    table = dataclasses.replace(make_table("omniglot", ()), learners=("protonet", "random", "scratch"), shots=(1,))
+    names = [run.folder.name for run in cells.runs(table, tmp_path, (3, 4), 1)]
+    assert names == ["protonet-1shot-seed3", "random-1shot-seed3", "scratch-1shot-seed3", "protonet-1shot-seed4"]
+    missing = {row["learner"]: row["missing_seeds"] for row in cells.summaries(table, tmp_path, (3, 4))}
+    assert missing == {"protonet": [3, 4], "random": [3], "scratch": [3]}
 
 
 @pytest.mark.parametrize("name", TABLES)
