@@ -12,9 +12,12 @@ from test_train import small_config
 
 from experiments.run import run_config
 from oplstm_jax.evaluate import make_evaluate, task_keys
+from oplstm_jax.learners.op_lstm_head import op_lstm_head
 from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.losses import accuracy, cross_entropy
 from oplstm_jax.meta import init_state, make_chunk, make_pmap_chunk, make_step, meta_loss
+from oplstm_jax.nets import gpu
+from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.sharding import TASKS, axis_of, replicate, task_mesh
 from oplstm_jax.workdir import read_metrics
@@ -64,7 +67,19 @@ def test_pmap_takes_the_same_steps():
 )
 def test_a_shard_map_that_checks_what_varies_takes_learners_as_they_are(name):
     row = next(row for row in ROWS if row.name == name)
-    learner, mesh = row.make(2), task_mesh(4)
+    _check_shard_map(row.make(2), row)
+
+
+def test_a_shard_map_takes_what_is_done_on_gpus_alone(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(gpu, "compute_capability", lambda: 9.0)
+    monkeypatch.setenv("OPLSTM_KERNELS", "0")
+    row = next(row for row in ROWS if row.name == "protonet-images-layer")
+    _check_shard_map(op_lstm_head(Conv4(8, None, blocks=2, fused=True), passes=2), row)
+
+
+def _check_shard_map(learner, row):
+    mesh = task_mesh(4)
     params = learner.init(jax.random.key(0), row.sample(jax.random.key(1)))
     episodes = jax.vmap(row.sample)(jax.random.split(jax.random.key(2), 4))
     keys = jax.random.split(jax.random.key(3), 4)
