@@ -3,7 +3,8 @@
     python -m benchmarks.table [--results=results/speed]      prints them, and writes them there and to README.md
 
 `quiet.json`, `before.json` and `after.json` there are rows of `benchmarks.throughput` (lists, as --json writes them),
-`gpu.json` and `gpu_shared.json` of `benchmarks.accelerator`, whose tables are in README.md alone.
+`gpu.json` and `gpu_shared.json` of `benchmarks.accelerator`, `compiled.json` of `benchmarks.compiled` with and without
+what is for GPUs, whose tables are in README.md alone.
 """
 
 import json
@@ -53,6 +54,7 @@ BY_THE_CLOCK = (
 )
 CHANGED = ("learner", "problem", "meta-batch", "before", "after", "ratio")
 ACCELERATOR = ("learner", "problem", "precision", "meta-batch", "at once", "tasks/s", "limit", "of limit")
+COMPILED = ("learner", "problem", "precision", "meta-batch", "kernels", "without", "MB", "without", "of transposes", "without")
 WORDS = 2  # columns of words, aligned to the left
 
 
@@ -124,9 +126,11 @@ def _number(value: float | None) -> str:
 
 def gpu_tables(folder: Path) -> dict[str, str]:
     """By file, Markdown of rows of `benchmarks.accelerator`: of an idle device all, of a shared one convolutions of each task."""
-    rows = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("gpu", "gpu_shared")}
+    rows = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("gpu", "gpu_shared", "compiled")}
+    compiled = {"compiled": _lines(COMPILED, _with_and_without(rows.pop("compiled")))}
     rows["gpu_shared"] = [r for r in rows["gpu_shared"] if r["learner"] in GRADIENT_LEARNERS and "mlp" not in r["problem"]]
-    return {name: _lines(ACCELERATOR, [_of_accelerator(row) for row in found]) for name, found in rows.items()}
+    measured = {name: _lines(ACCELERATOR, [_of_accelerator(row) for row in found]) for name, found in rows.items()}
+    return measured | compiled
 
 
 def _of_accelerator(row: Row) -> tuple[str, ...]:
@@ -134,6 +138,21 @@ def _of_accelerator(row: Row) -> tuple[str, ...]:
     sizes = row["meta_batch"], row.get("tasks_at_once", row["meta_batch"])
     words = row["learner"], row["problem"], row.get("precision", "float32")
     return (*words, *map(str, sizes), _number(rate), _number(limit), f"{100 * rate / limit:.0f} %")
+
+
+def _with_and_without(rows: list[Row]) -> list[tuple[str, ...]]:
+    """A line for each program, of what it does and what it would do without LAYOUT and UNROLL of `nets/gpu.py`."""
+
+    def program(row: Row) -> tuple[str, ...]:
+        return row["learner"], row["problem"], row["precision"], str(row["meta_batch"])
+
+    without = {program(row): row for row in rows if row["off"] == ["LAYOUT", "UNROLL"]}
+    lines = []
+    for row in (row for row in rows if not row["off"]):
+        pairs = [(row[name], without[program(row)][name]) for name in ("kernels", "moved_bytes", "transposed_bytes")]
+        numbers = [str(count) for count in pairs[0]] + [_number(size / 1e6) for pair in pairs[1:] for size in pair]
+        lines.append((*program(row), *numbers))
+    return lines
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NoReturn
 
 import jax
@@ -68,6 +69,12 @@ def run(main: Callable[[], None], words: float = 0) -> None:
         _fail(f"out of memory{size}: take smaller sizes, or fewer tasks at a time with --config.tasks_at_once")
 
 
+def _own_configs() -> str:
+    """The configuration files that come with the experiments, as a list."""
+    files = sorted((Path(__file__).parent / "configs").glob("*.py"))
+    return ", ".join(f"experiments/configs/{file.name}" for file in files if "get_config" in file.read_text())
+
+
 def _fail(text: str) -> NoReturn:
     """Prints what stopped a command that was well asked for as one line and exits with 1."""
     print(f"error: {' '.join(text.split())}", file=sys.stderr)
@@ -83,6 +90,8 @@ def _refuse(error: Exception) -> None:
     for name in ("ValueError: ", "TypeError: ", "KeyError: "):
         text = text.removeprefix(name)
     text = f"the configuration has no such field: {text}" if unknown else text
+    if "Failed loading config file" in said and (missing := re.search(r"No such file or directory: ('.*')", text)):
+        text = f"flag --config: no file {missing[1]}; expected your own or one of {_own_configs()}"
     print(f"error: {text or type(error).__name__}", file=sys.stderr)
     sys.exit(2)
 

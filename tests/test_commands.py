@@ -34,6 +34,7 @@ def command(*arguments, workdir, **options):
 
 
 BAD = {
+    "no such configuration": ([*TRAIN, "--config=nope.py"], "no file 'nope.py'; expected your own or one of exp"),
     "unknown learner": ([*TRAIN, "--config=experiments/configs/sine.py:op_lstn"], "did you mean 'op_lstm'?"),
     "misspelt field": ([*TRAIN, PI, "--config.shoot=5"], "shot"),
     "field that is not there": ([*TRAIN, PI, "--config.options.gamma=1"], "no such field: 'gamma'"),

@@ -12,11 +12,12 @@ from jax.experimental.layout import Layout, with_layout_constraint
 
 from oplstm_jax.types import Array
 
+WHAT = ("KERNELS", "LAYOUT", "UNROLL")
 HOPPER, VOLTA = 9, 7  # compute capabilities from which on XLA hands features last to cuDNN: of any numbers, of 16 bits
 
 
 def wanted(what: str) -> bool:
-    """Whether this process computes on a GPU and `what` (KERNELS, LAYOUT, UNROLL) is not left off."""
+    """Whether this process computes on a GPU and `what`, of WHAT, is not left off."""
     return jax.default_backend() == "gpu" and os.environ.get(f"OPLSTM_{what}") != "0"
 
 
