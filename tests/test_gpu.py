@@ -1,5 +1,10 @@
 """What is done differently on GPUs is the same function; it is tested here on a CPU that is taken for one."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,3 +97,15 @@ def test_learner_computes_the_same(hopper):
     wanted = gradients()
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["test_compat", "test_op_lstm", "test_contract"])
+def test_golden_cases_and_contract_hold(module):
+    """What the authors' implementation computes, and what every learner promises, on the paths that GPUs take."""
+    tests = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])}
+    words = ["pytest", "-q", "-p", "as_gpu", "-p", "no:cacheprovider", str(tests / f"{module}.py")]
+    command = [sys.executable, "-m", *words]
+    done = subprocess.run(command, cwd=tests.parent, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
