@@ -1,6 +1,7 @@
 """The benchmark measures what it says, briefly."""
 
 import ast
+import importlib.util
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from processes import OPTIMISED
 
-from benchmarks import convolutions, plain, problems, table
+from benchmarks import convolutions, hlo, plain, problems, table
 from oplstm_jax import build
 from oplstm_jax.losses import cross_entropy
 from oplstm_jax.meta import task_outputs
@@ -27,6 +28,48 @@ FIELDS = (
 def _run(*words, module="throughput"):
     command = [sys.executable, "-m", f"benchmarks.{module}", *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=OPTIMISED)
+
+
+PROGRAM = """HloModule step
+
+%body (p: (s32[], f32[1000,1000])) -> (s32[], f32[1000,1000]) {
+  %p = (s32[], f32[1000,1000]{1,0}) parameter(0)
+  %x = f32[1000,1000]{1,0} get-tuple-element(%p), index=1
+  %input_transpose_fusion.1 = f32[1000,1000]{1,0} fusion(%x), kind=kInput, calls=%turned
+  ROOT %out = (s32[], f32[1000,1000]{1,0}) tuple(%n, %input_transpose_fusion.1)
+}
+
+ENTRY %main (a: bf16[1000,1000]) -> f32[] {
+  %a = bf16[1000,1000]{1,0} parameter(0)
+  %wide = f32[1000,1000]{1,0} fusion(%a), kind=kLoop, calls=%convert
+  %loop = (s32[], f32[1000,1000]{1,0}) while(%start), body=%body, backend_config={"known_trip_count":{"n":"3"}}
+  %small_transpose = f32[2,2]{1,0} fusion(%b), kind=kLoop, calls=%turned
+  ROOT %sum = f32[] reduce(%wide), to_apply=%add
+}
+"""
+
+
+def test_kernels_bytes_and_transposes_of_a_program_are_counted():
+    found = hlo.count(PROGRAM)
+    assert found.kernels == 1 + 3 + 1 + 1
+    assert found.moved_bytes == 6_000_000 + 3 * 8_000_000 + 16 + 4_000_004
+    assert (found.transposes, found.transposed_bytes) == (3, 24_000_000)
+
+
+def test_what_jax_compiles_can_be_counted():
+    def loop(x):
+        return jax.lax.fori_loop(0, 5, lambda _, x: jax.numpy.sin(x) @ x, x)
+
+    once, loops = (hlo.count(jax.jit(f).lower(jax.numpy.ones((8, 8))).compile().as_text()) for f in (jax.numpy.sin, loop))
+    assert once == hlo.Count(1, 2 * 8 * 8 * 4, 0, 0)
+    assert loops.kernels >= 10
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax_cuda12_plugin") is not None, reason="JAX can compile for NVIDIA GPUs here")
+def test_compiling_for_a_gpu_says_what_it_takes():
+    done = _run("--row=2", module="compiled")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expected the packages jax-cuda12-plugin and jax-cuda12-pjrt" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("way", convolutions.WAYS)
