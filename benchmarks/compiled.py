@@ -88,16 +88,17 @@ def absent_gpu() -> jax.Device:
 
 def compiled(config: dict[str, Any], device: jax.Device) -> tuple[str, int]:
     """A step of meta-training compiled for `device`: its program as text, and the temporary memory in bytes."""
-    settings, problem = build.build_settings(config), build.build_problem(config)
-    sample, optimiser, key = problem.sampler("train"), make_optimiser(settings), jax.random.key(0)
+    key = jax.random.key(0)
     there = jax.sharding.SingleDeviceSharding(device)
     with (
         mock.patch.object(jax, "default_backend", return_value="gpu"),
         mock.patch.object(gpu, "compute_capability", return_value=float(CAPABILITY)),
         jax.sharding.use_abstract_mesh(AbstractMesh((), (), abstract_device=AbstractDevice("NVIDIA H200", None, "gpu"))),
     ):
+        settings, problem = build.build_settings(config), build.build_problem(config)
+        sample, optimiser = problem.sampler("train"), make_optimiser(settings)
         state = jax.eval_shape(lambda k: init_state(problem.learner, optimiser, k, sample(k)), key)
-        sizes = settings.meta_batch, build.build_settings(config).tasks_at_once  # as a GPU would choose it
+        sizes = settings.meta_batch, settings.tasks_at_once
         step = make_step(problem.learner, problem.loss, problem.score, optimiser, *sizes)
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), (state, key, sample))
         program = jax.jit(step, in_shardings=there, out_shardings=there).lower(*shapes).compile()

@@ -114,9 +114,9 @@ def outer_product_square(inputs: Array, outputs: Array) -> Array:
 def run_passes(one_pass: Callable, carry: Any, passes: int, small: bool = False) -> tuple[Any, Any]:
     """`jax.lax.scan` of one_pass(carry, pass number) over the passes; a single pass is simply called.
 
-    A pass is recomputed on the way back (`jax.checkpoint`) rather than kept, except the single one, and except where a
-    FEW passes are `small`, so that a GPU would take longer to begin their operations than to do them: these it keeps,
-    and they follow one another without a loop.
+    A pass is recomputed on the way back (`jax.checkpoint`) rather than kept, except the single one.
+    small: passes whose operations a GPU does in the time it takes to begin them. There a FEW of them are kept, and follow
+    one another without a loop, which halves the number of operations.
     """
     if passes == 1:
         carry, info = one_pass(carry, 0)
