@@ -115,8 +115,8 @@ def run_passes(one_pass: Callable, carry: Any, passes: int, small: bool = False)
     """`jax.lax.scan` of one_pass(carry, pass number) over the passes; a single pass is simply called.
 
     A pass is recomputed on the way back (`jax.checkpoint`) rather than kept, except the single one.
-    small: passes whose operations a GPU does in the time it takes to begin them. There a FEW of them are kept, and follow
-    one another without a loop, which halves the number of operations.
+    small: passes whose operations a GPU does in the time it takes to begin them. There a FEW of them are kept, and
+    follow one another without a loop, which halves the number of operations.
     """
     if passes == 1:
         carry, info = one_pass(carry, 0)
