@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from oplstm_jax.learners.op_lstm_head import op_lstm_head
-from oplstm_jax.learners.rules import run_passes
+from oplstm_jax.learners.rules import FEW, run_passes
 from oplstm_jax.losses import cross_entropy
 from oplstm_jax.meta import task_objective
 from oplstm_jax.nets import gpu
@@ -66,11 +66,11 @@ def test_passes_follow_one_another_without_a_loop_where_they_are_few_and_small(h
         passes = jax.jit(lambda x: run_passes(lambda carry, n: (jnp.sin(carry), n), x, count, small))
         return "while" in passes.lower(1.0).as_text()
 
-    assert not loops(4, small=True)
-    assert loops(5, small=True)
-    assert loops(4, small=False)
+    assert not loops(FEW, small=True)
+    assert loops(FEW + 1, small=True)
+    assert loops(FEW, small=False)
     hopper.setenv("OPLSTM_UNROLL", "0")
-    assert loops(4, small=True)
+    assert loops(FEW, small=True)
 
 
 def test_learner_computes_the_same(hopper):
