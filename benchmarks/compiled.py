@@ -9,7 +9,6 @@ compiled programs. OPLSTM_KERNELS=0, OPLSTM_LAYOUT=0 and OPLSTM_UNROLL=0 leave o
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -46,12 +45,13 @@ platform_name: "CUDA"
 dnn_version_info {{ major: 9 minor: 10 }}
 device_description_str: "NVIDIA H200"
 """
-LEFT_OFF = [what for what in gpu.WHAT if os.environ.get(f"OPLSTM_{what}") == "0"]
 HEAD = f"{'learner':<13}{'problem':<22}{'precision':>10}{'batch':>6}{'kernels':>9}{'MB':>9}{'transposes':>12}{'MB of these':>13}{'memory, MB':>12}"
 
 
 def main() -> None:
     device = absent_gpu()
+    if flags.FLAGS.keep:
+        Path(flags.FLAGS.keep).mkdir(parents=True, exist_ok=True)
     rows = []
     print(HEAD, flush=True)
     for number in accelerator.chosen():
@@ -64,11 +64,10 @@ def main() -> None:
             continue
         found = {"learner": learner, "problem": problem, "meta_batch": config["meta_batch"]}
         found |= {"precision": config["precision"], "tasks_at_once": config["tasks_at_once"]}
-        found |= {"off": LEFT_OFF, "jax": jax.__version__, "temporary_bytes": memory}
+        found |= {"off": gpu.left_off(), "jax": jax.__version__, "temporary_bytes": memory}
         rows.append(found | hlo.count(text)._asdict())
         _show(rows[-1])
         if flags.FLAGS.keep:
-            Path(flags.FLAGS.keep).mkdir(parents=True, exist_ok=True)
             write_text(Path(flags.FLAGS.keep) / f"row{number}.txt", text)
         if flags.FLAGS.json:
             write_text(Path(flags.FLAGS.json), json.dumps(rows, indent=1) + "\n")

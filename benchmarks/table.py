@@ -125,12 +125,14 @@ def _number(value: float | None) -> str:
 
 
 def gpu_tables(folder: Path) -> dict[str, str]:
-    """By file, Markdown of rows of `benchmarks.accelerator`: of an idle device all, of a shared one convolutions of each task."""
-    rows = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("gpu", "gpu_shared", "compiled")}
-    compiled = {"compiled": _lines(COMPILED, _with_and_without(rows.pop("compiled")))}
-    rows["gpu_shared"] = [r for r in rows["gpu_shared"] if r["learner"] in GRADIENT_LEARNERS and "mlp" not in r["problem"]]
-    measured = {name: _lines(ACCELERATOR, [_of_accelerator(row) for row in found]) for name, found in rows.items()}
-    return measured | compiled
+    """By file, Markdown of rows measured on a device, if it was idle all, else convolutions of each task, and of rows compiled."""
+    idle, shared, compiled = (json.loads((folder / f"{name}.json").read_text()) for name in ("gpu", "gpu_shared", "compiled"))
+    shared = [row for row in shared if row["learner"] in GRADIENT_LEARNERS and "mlp" not in row["problem"]]
+    return {
+        "gpu": _lines(ACCELERATOR, [_of_accelerator(row) for row in idle]),
+        "gpu_shared": _lines(ACCELERATOR, [_of_accelerator(row) for row in shared]),
+        "compiled": _lines(COMPILED, _with_and_without(compiled)),
+    }
 
 
 def _of_accelerator(row: Row) -> tuple[str, ...]:

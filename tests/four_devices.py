@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from as_gpu import take_for_gpu
 from jax.sharding import PartitionSpec
 from learner_table import ROWS, blobs
 from test_train import small_config
@@ -16,7 +17,6 @@ from oplstm_jax.learners.op_lstm_head import op_lstm_head
 from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.losses import accuracy, cross_entropy
 from oplstm_jax.meta import init_state, make_chunk, make_pmap_chunk, make_step, meta_loss
-from oplstm_jax.nets import gpu
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.sharding import TASKS, axis_of, replicate, task_mesh
@@ -71,9 +71,7 @@ def test_a_shard_map_that_checks_what_varies_takes_learners_as_they_are(name):
 
 
 def test_a_shard_map_takes_what_is_done_on_gpus_alone(monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(gpu, "compute_capability", lambda: 9.0)
-    monkeypatch.setenv("OPLSTM_KERNELS", "0")
+    take_for_gpu(monkeypatch)
     row = next(row for row in ROWS if row.name == "protonet-images-layer")
     _check_shard_map(op_lstm_head(Conv4(8, None, blocks=2, fused=True), passes=2), row)
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from as_gpu import take_for_gpu
 
 from oplstm_jax.learners.op_lstm_head import op_lstm_head
 from oplstm_jax.learners.rules import FEW, run_passes
@@ -23,10 +24,7 @@ WAY = 3
 
 @pytest.fixture
 def hopper(monkeypatch):
-    """A GPU, as far as `nets/gpu.py` can tell, without kernels of our own."""
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(gpu, "compute_capability", lambda: 9.0)
-    monkeypatch.setenv("OPLSTM_KERNELS", "0")
+    take_for_gpu(monkeypatch)
     return monkeypatch
 
 

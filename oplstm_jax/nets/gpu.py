@@ -18,7 +18,12 @@ HOPPER, VOLTA = 9, 7  # compute capabilities from which on XLA hands features la
 
 def wanted(what: str) -> bool:
     """Whether this process computes on a GPU and `what`, of WHAT, is not left off."""
-    return jax.default_backend() == "gpu" and os.environ.get(f"OPLSTM_{what}") != "0"
+    return jax.default_backend() == "gpu" and what not in left_off()
+
+
+def left_off() -> list[str]:
+    """What of WHAT the environment leaves off."""
+    return [what for what in WHAT if os.environ.get(f"OPLSTM_{what}") == "0"]
 
 
 def compute_capability() -> float:
