@@ -1,9 +1,10 @@
-"""Copies the finished runs of a table into a folder to be kept, and the table into the README.
+"""Copies the finished runs of a table into a folder to be kept, and the table into the page that shows it.
 
-    python -m experiments.publish --workdir=runs/sine --to=results/sine [--readme=README.md] [--largest_params=200000]
+    python -m experiments.publish --workdir=runs/sine --to=results/sine [--pages=README.md,docs/results]
+        [--largest_params=200000]
 
-Of each run go its configuration, metrics, results and scores, and its parameters unless they are too large. In the
-README the table replaces what stands between <!-- RESULTS/table.md --> and <!-- end -->.
+Of each run go its configuration, metrics, results and scores, and its parameters unless they are too large. On the
+page the table replaces what stands between <!-- RESULTS/table.md --> and <!-- end -->.
 """
 
 import shutil
@@ -18,7 +19,7 @@ from oplstm_jax.workdir import read_result
 
 flags.DEFINE_string("workdir", None, "Folder of the table.")
 flags.DEFINE_string("to", None, "Folder to be kept; made if it is not there, runs that are there stay.")
-flags.DEFINE_string("readme", "README.md", "Text in which the table stands.")
+flags.DEFINE_list("pages", ["README.md", "docs/results"], "Markdown files, and folders of them, that show tables.")
 flags.DEFINE_integer("largest_params", 200_000, "Bytes up to which params.npz is copied too.")
 
 OF_RUN = ("config.json", "metrics.jsonl", "result.json", "test_scores.npy", "params.npz")
@@ -32,10 +33,17 @@ def main() -> None:
     for run in runs:
         _copy(run, target / "runs" / run.relative_to(root), OF_RUN)
     _copy(root, target, FILES)
-    readme = Path(flags.FLAGS.readme)
-    name = f"{target.as_posix()}/table.md"
-    found = replace_marked(readme, name, (root / "table.md").read_text())
-    print(f"{len(runs)} results -> {target}" + ("" if found else f"; {readme} has no <!-- {name} -->"))
+    name, table = f"{target.as_posix()}/table.md", (root / "table.md").read_text()
+    shown = [str(page) for page in _pages() if replace_marked(page, name, table)]
+    missing = f"; no <!-- {name} --> in {', '.join(flags.FLAGS.pages)}"
+    print(f"{len(runs)} results -> {target}" + ("; " + ", ".join(shown) if shown else missing))
+
+
+def _pages() -> list[Path]:
+    found = []
+    for path in map(Path, flags.FLAGS.pages):
+        found += sorted(path.glob("*.md")) if path.is_dir() else [path]
+    return found
 
 
 def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:

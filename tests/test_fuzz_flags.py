@@ -36,7 +36,7 @@ WORKS = {
     "experiments.merge": ["--workdir=new", "table"],
     "experiments.report": ["--results=table", "--to=report.html"],
     "experiments.tensorboard": ["--workdir=table"],
-    "experiments.publish": ["--workdir=table", "--to=kept", "--readme=README.md"],
+    "experiments.publish": ["--workdir=table", "--to=kept", "--pages=README.md"],
     "experiments.publish_zoo": ["--to=zoo", "--workdir=table"],
     "oplstm_jax.data show": ["show", "images", "--out=new.png", "--way=1", "--query=1", "--split=all"],
     "oplstm_jax.data pack": ["pack", "pack.npz", "new.npz", "--per-split", "2", "2", "2"],

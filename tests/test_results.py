@@ -1,4 +1,4 @@
-"""What is in results/ is whole: every cell says where it comes from, and tables, runs and README agree."""
+"""What is in results/ is whole: every cell says where it comes from, and tables and runs agree."""
 
 import json
 from pathlib import Path
@@ -105,8 +105,3 @@ def test_findings_say_where_they_come_from_and_what_would_change_them(folder):
     text = (ROOT / folder / "finding.md").read_text()
     assert "What would change this:" in text and table["origin"]["commit"] in text
     assert (ROOT / folder / "figure.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_readme_shows_every_table():
-    readme = (ROOT / "README.md").read_text()
-    assert [folder for folder in TABLES if f"<!-- {folder.as_posix()}/table.md -->" not in readme] == []

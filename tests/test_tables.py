@@ -170,9 +170,10 @@ def test_wrong_numbers_of_data_sets(name, data):
         make_table(name, data)
 
 
-def test_publishing_copies_results_and_puts_the_table_into_the_readme(tmp_path):
-    readme, target = tmp_path / "README.md", tmp_path / "kept"
-    readme.write_text(f"before\n<!-- {target}/table.md -->\nold\n<!-- end -->\nafter\n")
+def test_publishing_copies_results_and_puts_the_table_into_its_page(tmp_path):
+    page, target = tmp_path / "pages/one.md", tmp_path / "kept"
+    page.parent.mkdir()
+    page.write_text(f"before\n<!-- {target}/table.md -->\nold\n<!-- end -->\nafter\n")
     earlier = target / "runs/runs/lstm-5shot-seed0/params.npz"
     earlier.parent.mkdir(parents=True)
     earlier.write_bytes(b"of an earlier run")
@@ -180,13 +181,13 @@ def test_publishing_copies_results_and_puts_the_table_into_the_readme(tmp_path):
         "experiments.publish",
         "--workdir=results/sine",
         f"--to={target}",
-        f"--readme={readme}",
+        f"--pages={page.parent}",
         "--largest_params=1",
     ]
     done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     table = (ROOT / "results/sine/table.md").read_text()
-    assert readme.read_text() == f"before\n<!-- {target}/table.md -->\n{table}<!-- end -->\nafter\n"
+    assert page.read_text() == f"before\n<!-- {target}/table.md -->\n{table}<!-- end -->\nafter\n"
     assert (target / "runs/runs/lstm-5shot-seed0/result.json").exists()
     assert not list(target.rglob("params.npz"))
 
