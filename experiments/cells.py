@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 from experiments.table import Part, Table, Test
 from oplstm_jax import build, figures, report, tabular
 from oplstm_jax.files import write_text
+from oplstm_jax.records import read_metrics, read_result, write_result
 from oplstm_jax.trained import score_trained
-from oplstm_jax.workdir import read_metrics, read_result, write_result
 
 
 class PlannedRun(NamedTuple):

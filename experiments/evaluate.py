@@ -17,8 +17,8 @@ from experiments import cli
 from experiments.run import describe, facts
 from oplstm_jax import build
 from oplstm_jax.files import write_text
+from oplstm_jax.records import read_config, read_result
 from oplstm_jax.trained import score_trained
-from oplstm_jax.workdir import read_config, read_result
 
 flags.DEFINE_string("workdir", None, "Folder of a finished training run.")
 flags.DEFINE_string("json", None, "Also write the result to this file.")

@@ -18,7 +18,8 @@ from absl import flags
 
 from experiments import cli
 from oplstm_jax.files import PARTIAL
-from oplstm_jax.workdir import lock, read_config, read_metrics, read_result, read_scores
+from oplstm_jax.records import read_config, read_metrics, read_result, read_scores
+from oplstm_jax.workdir import lock
 
 
 def main() -> None:

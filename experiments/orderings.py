@@ -20,10 +20,10 @@ from oplstm_jax import build, figures_beyond, zoo
 from oplstm_jax.analysis.orderings import Orderings, make_orderings
 from oplstm_jax.analysis.updates import over_list
 from oplstm_jax.evaluate import task_keys
+from oplstm_jax.records import read_config
 from oplstm_jax.statistics import estimate
 from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Learner, Params
-from oplstm_jax.workdir import read_config
 
 LEARNERS = ("lstm", "pi_lstm", "op_lstm", "maml")
 

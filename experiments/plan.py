@@ -8,7 +8,7 @@ from experiments.cells import PlannedRun
 from experiments.merge import copy_run
 from experiments.run import plain
 from oplstm_jax.progress import clock
-from oplstm_jax.workdir import complete, own_seconds, read_config, read_metrics, read_result
+from oplstm_jax.records import complete, own_seconds, read_config, read_metrics, read_result
 
 
 def progress_line(runs: list[PlannedRun], workers: int = 1) -> str:

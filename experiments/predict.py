@@ -21,9 +21,9 @@ from oplstm_jax.data.decode import decode
 from oplstm_jax.data.sources.build import image_paths
 from oplstm_jax.data.sources.folder import class_images, find_classes
 from oplstm_jax.files import write_text
+from oplstm_jax.records import read_result
 from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Episode, Split
-from oplstm_jax.workdir import read_result
 
 flags.DEFINE_string("workdir", None, "Folder of a finished training run on images.")
 flags.DEFINE_string("support", None, "Folder with a sub-folder of example images per class.")

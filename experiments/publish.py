@@ -15,7 +15,7 @@ from absl import flags
 from experiments import cli
 from experiments.marked import replace_marked
 from experiments.table import FILES
-from oplstm_jax.workdir import read_result
+from oplstm_jax.records import read_result
 
 flags.DEFINE_string("workdir", None, "Folder of the table.")
 flags.DEFINE_string("to", None, "Folder to be kept; made if it is not there, runs that are there stay.")

@@ -21,9 +21,9 @@ from experiments.merge import find_runs
 from experiments.run import portable
 from oplstm_jax import build, params, zoo
 from oplstm_jax.files import write_text
+from oplstm_jax.records import read_config, read_result
 from oplstm_jax.report import UNTRAINED, read_run
 from oplstm_jax.trained import load_trained
-from oplstm_jax.workdir import read_config, read_result
 
 FIRST = 100  # scores of so many test tasks are on the card
 TEST = ("score", "interval", "test_tasks", "test_query", "norm")

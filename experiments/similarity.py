@@ -13,10 +13,10 @@ from oplstm_jax.analysis.updates import Similarity, make_similarity, over_list
 from oplstm_jax.evaluate import task_keys
 from oplstm_jax.losses import cross_entropy
 from oplstm_jax.nets.mlp import MLP
+from oplstm_jax.records import read_config, read_result
 from oplstm_jax.statistics import estimate
 from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Episode, Params
-from oplstm_jax.workdir import read_config, read_result
 
 PROBE_TASKS = 100  # of the validation list, at every validation
 METRICS = {name: "cosine" if name.endswith("cosine") else "ratio" for name in Similarity._fields}

@@ -16,8 +16,8 @@ from experiments import cli
 from experiments.finding import Finding, destination, write_finding
 from oplstm_jax import build, figures_beyond
 from oplstm_jax.analysis.stability import Course, course, share_left
+from oplstm_jax.records import read_config, read_metrics
 from oplstm_jax.report import LABELS, UNTRAINED
-from oplstm_jax.workdir import read_config, read_metrics
 
 flags.DEFINE_string("to", None, "Folder of the finding; made if it is not there.")
 

@@ -11,9 +11,9 @@ from experiments.sweeps import Sweep
 from oplstm_jax import build, figures_beyond
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.files import read_arrays
+from oplstm_jax.records import read_config, read_metrics, read_result, write_result
 from oplstm_jax.statistics import Estimate, estimate
 from oplstm_jax.trained import load_trained
-from oplstm_jax.workdir import read_config, read_metrics, read_result, write_result
 
 
 def write(sweep: Sweep, root: Path, to: Path, seeds: int) -> str:

@@ -10,10 +10,10 @@ from experiments.configs import convolutions
 from oplstm_jax import build, figures, figures_beyond, report
 from oplstm_jax.data import load, sequences, sine
 from oplstm_jax.data.show import write_sheet
+from oplstm_jax.records import read_config, read_metrics, read_result
 from oplstm_jax.statistics import Estimate, over_seeds
 from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Episode, Split
-from oplstm_jax.workdir import read_config, read_metrics, read_result
 
 SUPPORT_KEY = 7
 TASKS = "training tasks"

@@ -15,7 +15,7 @@ from typing import Any
 from absl import flags
 
 from experiments import cli
-from oplstm_jax.workdir import read_metrics, read_result
+from oplstm_jax.records import read_metrics, read_result
 
 FOLDER = "tensorboard"
 NOT_CURVES = ("step", "tasks")

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from oplstm_jax.published import Published
+from oplstm_jax.records import own_seconds, read_result, read_scores
 from oplstm_jax.statistics import Estimate, compare, estimate, list_error, over_seeds, over_tasks
-from oplstm_jax.workdir import own_seconds, read_result, read_scores
 
 LABELS = {
     "lstm": "plain LSTM (sequential)",

@@ -16,11 +16,12 @@ from oplstm_jax.meta import MetaState
 from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.program import Program, make_program
 from oplstm_jax.progress import Progress
+from oplstm_jax.records import write_result
 from oplstm_jax.runs import Run, Saved
 from oplstm_jax.seeds import unstack
 from oplstm_jax.sharding import agreed
 from oplstm_jax.statistics import Estimate, estimate
-from oplstm_jax.workdir import Workdir, write_result
+from oplstm_jax.workdir import Workdir
 
 SAVE_SECONDS = 600  # at the latest after so long a checkpoint is written, also between validations
 log = logging.getLogger("oplstm_jax")

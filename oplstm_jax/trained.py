@@ -8,9 +8,9 @@ import numpy as np
 
 from oplstm_jax import build, params
 from oplstm_jax.evaluate import make_evaluate, task_keys
+from oplstm_jax.records import read_config, read_result
 from oplstm_jax.statistics import Estimate, estimate
 from oplstm_jax.types import Episode, Learner, Params
-from oplstm_jax.workdir import read_config, read_result
 
 
 class Trained(NamedTuple):

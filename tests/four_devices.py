@@ -19,8 +19,8 @@ from oplstm_jax.losses import accuracy, cross_entropy
 from oplstm_jax.meta import init_state, make_chunk, make_pmap_chunk, make_step, meta_loss
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
+from oplstm_jax.records import read_metrics
 from oplstm_jax.sharding import TASKS, axis_of, replicate, task_mesh
-from oplstm_jax.workdir import read_metrics
 
 LEARNER = protonet(MLP((6, 5), 3, "transductive"))
 SAMPLE = jax.tree_util.Partial(blobs)

@@ -9,8 +9,9 @@ from tiny import SETTINGS, line_problem, run
 
 from experiments.run import describe
 from oplstm_jax import params
+from oplstm_jax.records import read_metrics
 from oplstm_jax.train import finish
-from oplstm_jax.workdir import Workdir, read_metrics
+from oplstm_jax.workdir import Workdir
 
 OVERSHOOTS = {"learning_rate": 3.0}  # so that a validation in the middle is the best
 ABOUT = {"learner": "line", "norm": "none", "test_query": 4, "seed": 0}

@@ -8,12 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import pytest
-
-from experiments.configs import natural, omniglot, omniglot_conv4, sine
-from experiments.run import plain
-from oplstm_jax.build import build_settings
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ["experiments.train", "--workdir=WORKDIR"]
@@ -129,84 +124,6 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
     assert process.returncode == 143
     assert "interrupted by SIGTERM: saved" in errors and "Traceback" not in errors
     assert any((tmp_path / "checkpoints").iterdir())
-
-
-@pytest.mark.parametrize("learner", sine.LEARNERS)
-def test_sine_configs_hold_the_fields_everybody_relies_on(learner):
-    config = sine.get_config(f"{learner},shot=7")
-    fields = (
-        "learner base data seed way shot train_shot query test_query passes eval_passes meta_batch learning_rate "
-        "train_tasks validate_every norm"
-    ).split()
-    assert set(fields) <= set(config)
-    assert (config.learner, config.shot, config.train_shot) == (learner, 7, 7)
-    config.passes = 2
-    assert config.eval_passes == 2
-    with pytest.raises((KeyError, AttributeError), match="shot"):
-        config.shto = 3
-
-
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [(sine.get_config("maml"), None), (omniglot.get_config("op_lstm"), None), (omniglot.get_config("maml"), 1),
-     (natural.get_config("protonet"), 1)],
-)  # fmt: skip
-def test_a_cpu_takes_one_task_at_a_time_where_more_do_not_fit_its_cache(config, expected):
-    assert build_settings(config).tasks_at_once == expected
-
-
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        (omniglot.get_config("maml"), None),
-        (omniglot_conv4.get_config("maml"), None),
-        (natural.get_config("maml"), 1),
-        (natural.get_config("sap"), 1),
-        (natural.get_config("warp_maml,meta_batch=2"), 1),
-        (natural.get_config("protonet"), None),
-    ],
-)
-def test_a_gpu_takes_one_task_at_a_time_where_each_convolves_large_images_its_own_way(config, expected, monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert build_settings(config).tasks_at_once == expected
-
-
-def test_passes_and_shots_of_training_follow_those_of_evaluation_only_until_they_are_set():
-    config = natural.get_config("maml")
-    assert (config.passes, config.eval_passes) == (5, 10)
-    config = natural.get_config("warp_maml,shot=1,eval_passes=7")
-    assert (config.shot, config.train_shot, config.passes, config.eval_passes) == (1, 5, 5, 7)
-    config = natural.get_config("op_lstm_head,shot=5,passes=2")
-    assert (config.shot, config.train_shot, config.passes, config.eval_passes) == (5, 5, 2, 2)
-
-
-@pytest.mark.parametrize(
-    ("argument", "changes", "tasks"),
-    [
-        ("sap", {}, 60_000),
-        ("sap,shot=5", {}, 40_000),
-        ("sap", {"shot": 5}, 40_000),
-        ("sap,shot=5", {"shot": 1}, 60_000),
-        ("sap,train_tasks=7", {"shot": 5}, 7),
-        ("sap", {"train_tasks": 7, "shot": 5}, 7),
-        ("sap,shot=5", {"train_tasks": 7}, 7),
-        ("maml", {"shot": 5}, 320_000),
-    ],
-)
-def test_the_budget_of_sap_follows_its_shots_until_it_is_set(argument, changes, tasks):
-    config = natural.get_config(argument)
-    for field, value in changes.items():
-        config[field] = value
-    assert config.train_tasks == plain(config)["train_tasks"] == tasks
-
-
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [("maml,shot=x", "not of type int"), ("maml,seed", "not of type int"), ("gpt", "unknown learner 'gpt'")],
-)
-def test_bad_text_after_the_colon(argument, message):
-    with pytest.raises(ValueError, match=message):
-        sine.get_config(argument)
 
 
 GLYPHS = "--config=experiments/configs/glyphs.py:protonet,meta_batch=2"

@@ -10,7 +10,8 @@ import orbax.checkpoint as ocp
 import pytest
 
 from oplstm_jax.checkpoint import Checkpoints
-from oplstm_jax.workdir import LATER_FIELDS, Workdir, read_config
+from oplstm_jax.records import LATER_FIELDS, read_config
+from oplstm_jax.workdir import Workdir
 
 CONFIG = {"learner": "maml", "shot": 5, **LATER_FIELDS}
 OLD = {name: value for name, value in CONFIG.items() if name not in LATER_FIELDS}

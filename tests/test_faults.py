@@ -13,7 +13,7 @@ import time
 import pytest
 from faults import OF_ITS_OWN, ROOT, outcome
 
-from oplstm_jax.workdir import read_metrics
+from oplstm_jax.records import read_metrics
 
 # Six log points, three of them with a validation and a checkpoint.
 SIZES = "train_tasks=48,validate_every=16,log_every=8,validation_tasks=20,test_tasks=30,meta_batch=2"

@@ -10,7 +10,7 @@ from tiny import line_problem, run, sample_line
 from oplstm_jax import check, finite
 from oplstm_jax.meta import Log, MetaState, make_chunk
 from oplstm_jax.params import sha256
-from oplstm_jax.workdir import read_metrics
+from oplstm_jax.records import read_metrics
 
 BAD_STEP = 17
 

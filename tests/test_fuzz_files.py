@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 import oplstm_jax
 from experiments.configs import sine
-from oplstm_jax import params, workdir
+from oplstm_jax import params, records
 from oplstm_jax.checkpoint import Checkpoints
 from oplstm_jax.data.decode import decode
 from oplstm_jax.data.sources.archives import tar_members, zip_files
 from oplstm_jax.data.sources.miniimagenet import load_miniimagenet
+from oplstm_jax.files import append_line, write_text
 
 WEIGHTS = {"a": np.arange(6.0, dtype=np.float32).reshape(2, 3), "b": {"c": np.ones(4, np.float32)}}
 PHOTOS = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype(np.uint8)
@@ -30,9 +31,9 @@ def write_files(folder):
     """File name -> what reads it, after writing whole ones of every kind."""
     members = {f"images/{i}.png": png(photo) for i, photo in enumerate(PHOTOS)}
     params.save(folder / "params.npz", WEIGHTS)
-    workdir.write_result(folder, {"score": 1.0, "interval": 0.1, "config": {}}, np.arange(5.0))
-    workdir.append_line(folder / "metrics.jsonl", json.dumps({"step": 1, "loss": 0.5}))
-    workdir.write_text(folder / "config.json", sine.get_config("op_lstm").to_json_best_effort())
+    records.write_result(folder, {"score": 1.0, "interval": 0.1, "config": {}}, np.arange(5.0))
+    append_line(folder / "metrics.jsonl", json.dumps({"step": 1, "loss": 0.5}))
+    write_text(folder / "config.json", sine.get_config("op_lstm").to_json_best_effort())
     write_tgz(folder / "photos.tgz", members)
     write_zip(folder / "photos.zip", members)
     (folder / "photo.png").write_bytes(members["images/0.png"])
@@ -41,10 +42,10 @@ def write_files(folder):
     (folder / "mini" / "train.pkl").write_bytes(pickle.dumps(saved, protocol=2))
     return {
         "params.npz": lambda: params.load(folder / "params.npz", WEIGHTS),
-        "result.json": lambda: workdir.read_result(folder),
-        "test_scores.npy": lambda: workdir.read_scores(folder),
-        "metrics.jsonl": lambda: workdir.read_metrics(folder),
-        "config.json": lambda: workdir.read_config(folder),
+        "result.json": lambda: records.read_result(folder),
+        "test_scores.npy": lambda: records.read_scores(folder),
+        "metrics.jsonl": lambda: records.read_metrics(folder),
+        "config.json": lambda: records.read_config(folder),
         "photos.tgz": lambda: list(tar_members(folder / "photos.tgz")),
         "photos.zip": lambda: [file.read() for file in zip_files(folder / "photos.zip").values()],
         "photo.png": lambda: decode((folder / "photo.png").read_bytes(), "photo.png", 4),

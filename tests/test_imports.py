@@ -35,6 +35,7 @@ LAYERS = {
     "seals": 4,
     "check": 6,
     "progress": 5,
+    "records": 4,
     "workdir": 5,
     "problem": 5,
     "signals": 5,

@@ -7,8 +7,9 @@ import jax
 import pytest
 from tiny import SETTINGS, line_problem
 
+from oplstm_jax.records import read_metrics
 from oplstm_jax.train import train
-from oplstm_jax.workdir import Workdir, read_metrics
+from oplstm_jax.workdir import Workdir
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 LINE_BYTES, CHECKPOINT_BYTES, CHECKPOINTS = 300, 100_000, 3

@@ -10,7 +10,8 @@ from processes import ROOT, command
 
 from experiments.merge import merge
 from oplstm_jax.files import write_text
-from oplstm_jax.workdir import InUse, Workdir, read_config, read_result
+from oplstm_jax.records import read_config, read_result
+from oplstm_jax.workdir import InUse, Workdir
 
 RUN = "pi_lstm-5shot-seed0"
 

@@ -11,8 +11,9 @@ from experiments.plan import adopt, check_workers, progress_line, together
 from experiments.run import run_config, run_together
 from experiments.tables import make_table
 from oplstm_jax.progress import clock
+from oplstm_jax.records import read_result
 from oplstm_jax.report import Cell, summarise
-from oplstm_jax.workdir import InUse, lock, read_result
+from oplstm_jax.workdir import InUse, lock
 
 KEPT = ROOT / "results/sine/runs"
 

@@ -18,8 +18,9 @@ from test_train import small_config
 from experiments.run import run_config, run_seeds
 from oplstm_jax import runs
 from oplstm_jax.meta import MetaState
+from oplstm_jax.records import RESULT, read_metrics
 from oplstm_jax.signals import Interrupted
-from oplstm_jax.workdir import RESULT, Workdir, read_metrics
+from oplstm_jax.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
 

@@ -17,10 +17,10 @@ from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.params import sha256
 from oplstm_jax.problem import Problem
+from oplstm_jax.records import read_metrics
 from oplstm_jax.statistics import estimate
 from oplstm_jax.task_lists import task_list_digest
 from oplstm_jax.types import Learner
-from oplstm_jax.workdir import read_metrics
 
 LISTS, TASKS = 1000, 200
 

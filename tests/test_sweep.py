@@ -17,7 +17,7 @@ from oplstm_jax import MLP
 from oplstm_jax.drawing import finish, panels, series
 from oplstm_jax.files import read_arrays, write_text
 from oplstm_jax.learners.op_lstm import op_lstm
-from oplstm_jax.workdir import RESULT, read_config, read_result
+from oplstm_jax.records import RESULT, read_config, read_result
 
 FIELDS = {**SMALL, "hidden": (6,), "passes": 2}
 

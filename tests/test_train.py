@@ -14,9 +14,10 @@ from experiments.run import run_config
 from oplstm_jax import build, params, runs
 from oplstm_jax.checkpoint import Checkpoints
 from oplstm_jax.evaluate import fitting, make_evaluate, task_keys
+from oplstm_jax.records import read_metrics
 from oplstm_jax.signals import Interrupted
 from oplstm_jax.types import Episode, Split
-from oplstm_jax.workdir import InUse, Workdir, read_metrics
+from oplstm_jax.workdir import InUse, Workdir
 
 FIELDS = (
     "metric score interval test_tasks learner config seed norm test_query wall_seconds params_sha256 "

@@ -13,9 +13,9 @@ from oplstm_jax.analysis.updates import gradient_update, make_similarity, protot
 from oplstm_jax.learners.op_lstm_head import op_lstm_head
 from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.learners.rules import fixed_rule
+from oplstm_jax.records import read_metrics
 from oplstm_jax.report import Cell
 from oplstm_jax.types import Episode, Split
-from oplstm_jax.workdir import read_metrics
 
 GRADIENT = fixed_rule(lambda target, prediction: target - jax.nn.softmax(prediction, -1))
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 
 from oplstm_jax import bases, build, params
 from oplstm_jax.hints import hint
+from oplstm_jax.records import complete
 from oplstm_jax.types import Episode, Learner, Params, Split
-from oplstm_jax.workdir import complete
 
 FOLDER = Path(__file__).parent
 
