@@ -132,7 +132,7 @@ def _wall_times(rows: list[Row]) -> str:
 
 def _runs(rows: list[Row]) -> str:
     """Every run behind the table, with its command."""
-    heads = ["run", "score", "test tasks", "queries", "norm", "training", "commit", "hardware", "command"]
+    heads = ["run", "score", "test tasks", "queries", "norm", "training, own share", "commit", "hardware", "command"]
     lines = []
     for row in rows:
         for seed, run in row["seeds"].items():

@@ -98,11 +98,12 @@ def _distinct(runs: Iterable[Run], name: str) -> str:
 
 def _seed_row(run: Run) -> dict[str, Any]:
     task = estimate(run.scores)
-    names = ("wall_seconds", "best_step", "validation_score", "params_sha256", "command", "commit", "hardware")
+    names = ("best_step", "validation_score", "params_sha256", "command", "commit", "hardware")
     return {
         "score": task.mean,
         "interval": task.interval,
         "test_tasks": task.count,
+        "wall_seconds": own_seconds(run.result),
         **{name: run.result[name] for name in names},
     }
 

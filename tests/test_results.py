@@ -50,6 +50,8 @@ def test_every_cell_says_where_it_comes_from(folder):
         if cell["seeds"]:
             assert all(cell[field] not in (None, "", []) for field in OF_CELL), name
             assert cell["over_tasks"]["count"] == sum(run["test_tasks"] for run in cell["seeds"].values()), name
+            seconds = sum(run["wall_seconds"] for run in cell["seeds"].values())
+            assert cell["wall_seconds"] == pytest.approx(seconds), name
         for run in cell["seeds"].values():
             assert all(run[field] not in (None, "") for field in OF_SEED), name
             assert run["command"].startswith("python -m experiments.") and "=/" not in run["command"], name
