@@ -1,0 +1,1 @@
+import experiments  # noqa: F401 Ctrl-C during imports

@@ -143,7 +143,7 @@ def integers(name: str) -> list[int]:
 def _listen() -> None:
     """SIGTERM unwinds the program as Ctrl-C does, so that what it started ends too; SIGINT stays ignored if it was."""
     signal.signal(signal.SIGTERM, _stop)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _stop)
 
 

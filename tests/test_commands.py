@@ -167,6 +167,13 @@ def test_tables_of_images_show_both_protocols_and_floors(tmp_path):
     assert scores["random", 15] < 0.25 < scores["finetune", 15]
 
 
+@pytest.mark.parametrize("module", ["experiments.train", "benchmarks.throughput"])
+def test_ctrl_c_while_a_command_still_imports_says_nothing(module, tmp_path):
+    (tmp_path / "jax.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = command(module, workdir=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("again", [0.05, 0])  # with 0, the hook that hears of it may still be at work
 def test_a_signal_that_comes_while_garbage_is_collected_is_not_lost(number, again):
