@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from oplstm_jax.learners.arguments import check_whole
 from oplstm_jax.sharding import on_every_device, share
 from oplstm_jax.types import Array, Episode, Learner, Loss, Objective, Params, Sampler
+from oplstm_jax.varying import alike
 
 
 class MetaState(NamedTuple):
@@ -98,7 +100,8 @@ def make_gradient(learner: Learner, loss: Loss, score: Loss, tasks_at_once: int 
         def add(total, block):
             return jax.tree.map(jnp.add, total, whole(params, *block)), None
 
-        start = (jax.tree.map(jnp.zeros_like, params), Log(jnp.zeros(()), jnp.zeros(())))
+        log = Log(jnp.zeros(()), jnp.zeros(()))
+        start = (alike(jax.tree.map(jnp.zeros_like, params), params), alike(log, params, episodes, keys))
         (grads, log), _ = jax.lax.scan(add, start, blocks)
         return grads, jax.tree.map(lambda a: a * size / len(keys), log)
 
@@ -121,17 +124,20 @@ def make_step(
     axis: of the devices that share the meta-batch evenly (of `shard_map`, see `make_chunk`, or of `pmap`), None for one
     device. They all take the same step.
 
-    Raises ValueError for a meta_batch that is no whole number above 0.
+    Raises ValueError for a meta_batch or tasks_at_once that is no whole number above 0.
     """
-    if not isinstance(meta_batch, int) or meta_batch < 1:
-        raise ValueError(f"meta_batch is {meta_batch!r}: expected a whole number of tasks, 1 or more")
+    check_whole("meta_batch", meta_batch, smallest=1)
+    if tasks_at_once is not None:
+        check_whole("tasks_at_once", tasks_at_once, smallest=1)
 
     def step(state: MetaState, run_key: Array, sample: Sampler) -> tuple[MetaState, Log]:
         keys = jax.random.split(jax.random.fold_in(run_key, state.step), 2)
         sample_keys, learner_keys = (share(jax.random.split(key, meta_batch), axis) for key in keys)
         at_once = math.gcd(tasks_at_once, len(sample_keys)) if tasks_at_once and axis else tasks_at_once
         gradient = make_gradient(learner, loss, score, at_once)
-        grads, log = gradient(state.params, jax.vmap(sample)(sample_keys), learner_keys)
+        episodes = jax.vmap(sample)(sample_keys)
+        params = alike(state.params, episodes, learner_keys)  # so that nothing but the sum below is over devices
+        grads, log = gradient(params, episodes, learner_keys)
         if axis is not None:
             grads, log = jax.lax.psum(grads, axis), jax.lax.pmean(log, axis)
         updates, opt_state = optimiser.update(grads, state.opt_state, state.params)

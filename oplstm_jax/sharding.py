@@ -65,7 +65,7 @@ def share(keys: Array, axis: str | None) -> Array:
     count = jax.lax.axis_size(axis)
     if len(keys) % count:
         raise ValueError(f"{len(keys)} tasks: expected a multiple of the devices, {count}")
-    return keys.reshape(count, -1)[jax.lax.axis_index(axis)]
+    return keys.reshape(count, -1, *keys.shape[1:])[jax.lax.axis_index(axis)]
 
 
 def agreed(*flags: bool) -> list[bool]:

@@ -1,5 +1,7 @@
 """Several devices give the results of one. Run by test_sharding.py in a process that has four."""
 
+import functools
+
 import flax.jax_utils
 import jax
 import jax.numpy as jnp
@@ -26,11 +28,11 @@ LEARNER = protonet(MLP((6, 5), 3, "transductive"))
 SAMPLE = jax.tree_util.Partial(blobs)
 
 
-def _trained(mesh, chunk_of=make_chunk):
+def _trained(mesh, chunk_of=make_chunk, at_once=2):
     """The state and log after three meta-steps on meta-batches of four."""
     optimiser = optax.sgd(0.1)
     state = init_state(LEARNER, optimiser, jax.random.key(0), blobs(jax.random.key(1)))
-    step = make_step(LEARNER, cross_entropy, accuracy, optimiser, 4, tasks_at_once=2, axis=axis_of(mesh))
+    step = make_step(LEARNER, cross_entropy, accuracy, optimiser, 4, at_once, axis_of(mesh))
     return chunk_of(step, mesh)(replicate(state, mesh), jax.random.key(2), 3, SAMPLE)
 
 
@@ -41,6 +43,46 @@ def _close(one, other):
 @pytest.mark.parametrize("devices", [2, 4])
 def test_a_meta_batch_is_shared_by_devices(devices):
     _close(_trained(task_mesh(4, jax.devices()[:devices])), _trained(None))
+
+
+@pytest.mark.parametrize("checks", [True, False])
+def test_a_step_inside_somebody_elses_shard_map_is_that_of_one_device(checks):
+    """By plain gradient descent: Adam would hide a gradient that is a multiple."""
+
+    def chunk_of(step, mesh):
+        if mesh is None:
+            return make_chunk(step)
+        whole = PartitionSpec()
+        shared = jax.shard_map(
+            lambda *of: step(*of, SAMPLE), mesh=mesh, in_specs=whole, out_specs=whole, check_vma=checks
+        )
+        return make_chunk(lambda state, key, sample: shared(state, key))
+
+    with jax.debug_key_reuse(False):  # it counts casts to what varies as uses
+        state, _ = _trained(task_mesh(2, jax.devices()[:2]), chunk_of, at_once=1)
+    _close(state, _trained(None)[0])
+
+
+def test_keys_of_the_old_kind_are_shared_too():
+    step = make_step(LEARNER, cross_entropy, accuracy, optax.sgd(0.1), 4, axis=TASKS)
+    state = init_state(LEARNER, optax.sgd(0.1), jax.random.PRNGKey(0), blobs(jax.random.key(1)))
+    assert make_chunk(step, task_mesh(4))(state, jax.random.PRNGKey(2), 1, SAMPLE)[0].step == 1
+
+
+@pytest.mark.parametrize("name", ["op_lstm-sine-none", "op_lstm_head-sine-none", "pi_lstm-sine-none-pool"])
+def test_tasks_of_an_explicit_mesh_stay_where_they_are(name):
+    row = next(row for row in ROWS if row.name == name)
+    learner = row.make(2)
+    params = learner.init(jax.random.key(0), row.sample(jax.random.key(1)))
+    episodes = jax.vmap(row.sample)(jax.random.split(jax.random.key(2), 4))
+    keys = jax.random.split(jax.random.key(3), 4)
+    alone = jax.grad(meta_loss(learner, row.loss, row.loss), has_aux=True)(params, episodes, jax.random.clone(keys))[0]
+    gradient = jax.jit(jax.grad(meta_loss(row.make(2), row.loss, row.loss), has_aux=True))
+    with jax.set_mesh(jax.make_mesh((4,), (TASKS,), (jax.sharding.AxisType.Explicit,))):
+        where = functools.partial(jax.NamedSharding, jax.sharding.get_mesh())
+        apart = jax.device_put((episodes, keys), where(PartitionSpec(TASKS)))
+        found = gradient(jax.device_put(params, where(PartitionSpec())), *apart)[0]
+    _close(found, alone)
 
 
 def test_pmap_takes_the_same_steps():

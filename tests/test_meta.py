@@ -52,7 +52,7 @@ def test_chunks_of_all_lengths_share_one_compilation():
 
 @pytest.mark.parametrize("meta_batch", [0, -1, 1.5, "4"])
 def test_a_meta_batch_is_a_number_of_tasks(meta_batch):
-    with pytest.raises(ValueError, match=f"meta_batch is {meta_batch!r}: expected a whole number of tasks, 1 or more"):
+    with pytest.raises(ValueError, match=f"meta_batch is {meta_batch!r}: expected a whole number, 1 or more"):
         make_step(LEARNER, cross_entropy, accuracy, optax.adam(1e-3), meta_batch)
 
 

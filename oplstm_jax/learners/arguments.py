@@ -43,7 +43,8 @@ def checks_arguments(factory: Callable[..., Learner]) -> Callable[..., Learner]:
 def checked_learner(learner: Learner) -> Learner:
     """The learner, refusing episodes, support sets, parameters and queries that cannot be.
 
-    Its parameters are float32, or float64 for an episode of float64 (which there is in JAX's x64 mode only).
+    Its parameters are float32, or float64 for an episode of float64 (which there is in JAX's x64 mode only). What it is
+    given afterwards is computed with in the precision of the parameters, whatever its own.
     """
     init = or_value_error(learner.init, "init")
     adapt = or_value_error(learner.adapt, "adapt")
@@ -55,11 +56,13 @@ def checked_learner(learner: Learner) -> Learner:
 
     def checked_adapt(params, support: Split, *, key=None):
         check_split(support, "support")
+        params, support = _fitting(params, support)
         params, support, key = alike((params, support, key))
         return adapt(params, support, key=key)
 
     def checked_predict(params, fast, x):
         _check_floats(x, "query x", 1)
+        params, x = _fitting(params, x)
         return predict(*alike((params, fast, x)))
 
     if learner.objective is None:
@@ -68,6 +71,7 @@ def checked_learner(learner: Learner) -> Learner:
 
     def checked_objective(params, episode: Episode, *, key=None):
         _check_episode(episode)
+        params, episode = _fitting(params, episode)
         params, episode, key = alike((params, episode, key))
         return objective(params, episode, key=key)
 
@@ -78,6 +82,17 @@ def _as_precise(params: Params, episode: Episode) -> Params:
     """The parameters in the precision of the arrays of an episode, at least float32."""
     widest = functools.reduce(jnp.promote_types, (a.dtype for split in episode for a in split), jnp.float32)
     return jax.tree.map(lambda a: a.astype(jax.dtypes.canonicalize_dtype(widest)), params)
+
+
+def _fitting(params: Params, given: Any) -> tuple[Params, Any]:
+    """Parameters as plain dictionaries, and the floats of what was given in their precision (where there are none, in
+    their own)."""
+    if isinstance(params, flax.core.FrozenDict):
+        params = flax.core.unfreeze(params)
+    kinds = [leaf.dtype for leaf in jax.tree.leaves(params) if hasattr(leaf, "dtype")]
+    kinds = [kind for kind in kinds if jnp.issubdtype(kind, jnp.floating)]
+    widest = functools.reduce(jnp.promote_types, kinds) if kinds else None
+    return params, jax.tree.map(lambda a: jnp.asarray(a, widest or jax.dtypes.canonicalize_dtype(a.dtype)), given)
 
 
 def check_argument(name: str, value: Any, annotation: Any) -> None:
@@ -129,6 +144,12 @@ def check_split(split: Split, what: str) -> None:
         raise ValueError(f"{what} x is {list(x.shape)} and y {list(y.shape)}: expected x [M, ...] and y [M, C], M > 0")
 
 
+def check_ways(y: Any, units: int | None) -> None:
+    """Raises ValueError unless targets y [M, C] have a column for each of a learner's outputs."""
+    if y.shape[1] != units:
+        raise ValueError(f"support y has {y.shape[1]} columns: expected {units}, the number of the learner's outputs")
+
+
 def check_network(network: nn.Module) -> None:
     """Raises ValueError for a base-learner of this library with impossible sizes or an unknown normalisation mode."""
     if not type(network).__module__.startswith("oplstm_jax."):
@@ -172,6 +193,7 @@ def or_value_error(function: Callable, what: str) -> Callable:
 
 
 def _line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    said = f"there is no {error} in it" if type(error) is KeyError else str(error)
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or [type(error).__name__]
     announced = lines[0].endswith(":")  # by the first line; the second says it
     return f"what it was given does not fit: {' '.join(lines[: 1 + announced])}"

@@ -3,11 +3,10 @@
 The learner keeps the network's parameters under `features` in its own tree.
 """
 
-import math
-
 import flax.linen as nn
 import jax
 
+from oplstm_jax.nets.dense import flat
 from oplstm_jax.nets.norm import Stats, apply_query, apply_support
 from oplstm_jax.types import Array, Params
 
@@ -21,15 +20,12 @@ def init_features(features: nn.Module | None, key: Array, x: Array) -> tuple[dic
 def embed_support(features: nn.Module | None, params: Params, x: Array) -> tuple[Array, Stats]:
     """Features [M, F] of support inputs x [M, ...], and the statistics `embed_query` may need."""
     if features is None:
-        return _flat(x), {}
+        return flat(x), {}
     x, stats = apply_support(features, params["features"], x)
-    return _flat(x), stats
+    return flat(x), stats
 
 
 def embed_query(features: nn.Module | None, params: Params, stats: Stats, x: Array) -> Array:
     """Features [Q, F] of query inputs x [Q, ...]."""
-    return _flat(x if features is None else apply_query(features, params["features"], stats, x))
+    return flat(x if features is None else apply_query(features, params["features"], stats, x))
 
-
-def _flat(x: Array) -> Array:
-    return x.reshape(x.shape[0], math.prod(x.shape[1:]))

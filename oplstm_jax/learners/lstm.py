@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax.learners.arguments import checks_arguments
+from oplstm_jax.learners.arguments import check_ways, checks_arguments
 from oplstm_jax.learners.features import embed_query, embed_support, init_features
 from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
 from oplstm_jax.nets.lstm import CellState, StackState, init_stack, stack_step, zero_state
@@ -45,7 +45,7 @@ def lstm(features: nn.Module | None, sizes: tuple[int, ...], passes: int, inputs
 
     def adapt(params, support: Split, *, key=None):
         x, stats = embed_support(features, params, support.x)
-        _check_width(params, x, extra)
+        _check_support(params, x, support.y, extra)
         zeros = jnp.zeros_like(support.y[:1])
         if count:
             x, read = jnp.concatenate((x, x[:1])), jnp.concatenate((zeros, support.y))
@@ -108,7 +108,7 @@ def pi_lstm(
 
     def adapt(params, support: Split, *, key=None):
         x, stats = embed_support(features, params, support.x)
-        _check_width(params, x, lambda units: units)
+        _check_support(params, x, support.y, lambda units: units)
 
         def one_pass(state, number):
             hidden = (number > 0) | first_pass_targets
@@ -134,6 +134,11 @@ def _check(sizes: tuple[int, ...], passes: int) -> None:
         raise ValueError(f"lstm sizes {tuple(sizes)}: expected one or more positive widths")
     if passes < 0:
         raise ValueError(f"passes {passes}: expected 0 or more")
+
+
+def _check_support(params, x: Array, y: Array, extra: Callable[[int], int]) -> None:
+    check_ways(y, params["readout"]["bias"].shape[0])
+    _check_width(params, x, extra)
 
 
 def _check_width(params, x: Array, extra: Callable[[int], int]) -> None:

@@ -9,6 +9,7 @@ import functools
 from oplstm_jax.learners import fast_weights, op_pass
 from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.rules import UpdateRule
+from oplstm_jax.nets.dense import flat
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.types import Learner, Split
 
@@ -45,7 +46,7 @@ def op_lstm(
     how = op_pass.layer_updates(base, output_rule, hidden_rule, *options)
 
     def adapt(params, support: Split, *, key=None):
-        x = support.x.reshape(support.x.shape[0], -1)
+        x = flat(support.x)
         fast, info = op_pass.run(how, params, lambda number: Split(x, support.y), x.shape[0], passes)
         return {"net": fast, "stats": fast_weights.support_stats(base, fast, x)}, info
 

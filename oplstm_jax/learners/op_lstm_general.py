@@ -17,7 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax.learners.arguments import checks_arguments
+from oplstm_jax.learners.arguments import check_ways, checks_arguments
 from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, run_passes, step_factor
 from oplstm_jax.nets.conv4 import mean_pool
 from oplstm_jax.nets.norm import apply_query, apply_support
@@ -101,6 +101,7 @@ def _init(how: _Chain, key: Array, episode: Episode) -> Params:
         variables = layer.init(own, x)
         params.append(variables.get("params", {}))
         x = layer.apply(variables, x)
+    check_ways(episode.support.y, x.shape[-1])
     outputs, hidden = how.output_rule.init(keys[0], 2, x.shape[-1]), how.hidden_rule.init(keys[1], 2, 0)
     norm = {} if how.gamma is None else {"gamma": jnp.full((1,), how.gamma, jnp.float32)}
     return {"layers": params, "output_rule": outputs, "hidden_rule": hidden, **norm}
@@ -123,6 +124,7 @@ def _run(how: _Chain, params: Params, support: Split, passes: int) -> tuple[list
 
     start = weights[how.frozen :]
     shapes = jax.eval_shape(lambda fast: _forward(how, fast, x)[0], start)
+    check_ways(support.y, shapes[-1].shape[-1])
     states = []
     for number, shape in zip(how.moving, shapes, strict=True):
         rule, own = how.rule_of(number, params)

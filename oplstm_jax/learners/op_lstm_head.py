@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax.learners.arguments import checks_arguments
+from oplstm_jax.learners.arguments import check_ways, checks_arguments
 from oplstm_jax.learners.features import embed_query, embed_support, init_features
 from oplstm_jax.learners.rules import (
     UpdateRule,
@@ -77,6 +77,7 @@ def op_lstm_head(
     def adapt(params, support: Split, *, key=None):
         a, stats = embed_support(features, params, support.x)
         y = support.y
+        check_ways(y, params["kernel"].shape[1])
         scale = params["step_size"][0] if step_size else 1.0
         norm = params["gamma"][0] if gamma is not None else None
         bias_scale = scale if norm is None else scale * norm

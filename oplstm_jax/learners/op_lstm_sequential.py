@@ -11,6 +11,7 @@ import jax
 from oplstm_jax.learners import fast_weights, op_pass
 from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.rules import UpdateRule
+from oplstm_jax.nets.dense import flat
 from oplstm_jax.nets.mlp import BATCH_MODES, MLP
 from oplstm_jax.types import Learner, Split
 
@@ -43,11 +44,11 @@ def op_lstm_sequential(
     how = op_pass.layer_updates(base, output_rule, hidden_rule, *options)
 
     def adapt(params, support: Split, *, key=None):
-        x, examples = support.x.reshape(support.x.shape[0], -1), support.x.shape[0]
+        x, examples = flat(support.x), support.x.shape[0]
 
         def example(number):
-            flat = support._replace(x=x)
-            return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, number % examples), flat)
+            rows = support._replace(x=x)
+            return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, number % examples), rows)
 
         fast, info = op_pass.run(how, params, example, 1, passes * examples)
         info = {**info, "messages": tuple(m[:, 0] for m in info["messages"]), "outputs": info["outputs"][:, 0]}

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from oplstm_jax.learners import fast_weights
+from oplstm_jax.learners.arguments import check_ways
 from oplstm_jax.learners.fast_weights import FastWeights
 from oplstm_jax.learners.rules import (
     UpdateRule,
@@ -91,6 +92,7 @@ def layer_updates(base: MLP, output_rule: UpdateRule | None, hidden_rule: Update
 
 def init_params(how: LayerUpdates, key: Array, episode: Episode) -> Params:
     """base, output_rule, hidden_rule and, where used, gamma [1], or [L] with layer_gammas."""
+    check_ways(episode.support.y, how.base.outputs)
     keys = jax.random.split(key, 3)
     params = {
         "base": how.base.init(keys[0], episode.support.x)["params"],
@@ -110,6 +112,7 @@ def run(
     info per pass: updates, messages and outputs as in `op_lstm`.
     """
     shapes = jax.eval_shape(seen, 0)
+    check_ways(shapes.y, how.base.outputs)
     widths = (shapes.x.shape[1], *how.base.hidden, shapes.y.shape[1])
     smaller = fast_weights.prefer_factors(widths, passes * examples)
     factored = passes > 0 and (smaller if how.low_rank is None else how.low_rank)

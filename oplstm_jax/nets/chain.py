@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 
 from oplstm_jax.nets.conv4 import Conv3x3, Conv4, max_pool, mean_pool, output_layer
-from oplstm_jax.nets.dense import Dense
+from oplstm_jax.nets.dense import Dense, flat
 from oplstm_jax.nets.init import fan_in_bias
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.norm import Norm
@@ -26,7 +26,7 @@ class DenseLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        x = x.reshape(x.shape[0], -1)
+        x = flat(x)
         x = Dense(self.width, fan_in_bias(x.shape[-1]), name="dense")(x)
         return x if self.is_output else jax.nn.relu(Norm(self.norm, name="norm")(x))
 

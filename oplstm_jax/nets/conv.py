@@ -57,7 +57,8 @@ def _block_gradient(x: Array, g: Array) -> Array:
     """The same for few enough images: a convolution with examples and features in each other's place."""
     height, width = x.shape[1:3]
     if x.shape[-1] < 8:  # too few to fill the vector units: patches times gradient
-        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        one = (1, 1, 0)  # not `jnp.pad`, whose constant second derivatives inside a scan would take for a residual
+        padded = jax.lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), one, one, (0, 0, 0)))
         shifts = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
         return jnp.tensordot(jnp.stack(shifts, -2), g, ((0, 1, 2), (0, 1, 2))).reshape(3, 3, x.shape[-1], -1)
     x, g = jnp.transpose(x, (3, 1, 2, 0)), jnp.transpose(g, (1, 2, 0, 3))

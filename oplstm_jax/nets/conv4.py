@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from oplstm_jax.nets import conv_pool, gpu
 from oplstm_jax.nets.conv import conv3x3
-from oplstm_jax.nets.dense import Dense
+from oplstm_jax.nets.dense import Dense, flat
 from oplstm_jax.nets.init import fan_in_bias, fan_in_kernel
 from oplstm_jax.nets.norm import OF_BATCHES, Norm
 from oplstm_jax.types import Array
@@ -52,7 +52,7 @@ class Conv4(nn.Module):
             x = Conv3x3(self.filters, pending=pending, biased=not fused, name=f"conv_{block}")(x)
             x = Norm(self.norm, name=f"norm_{block}")(x if pending else keep(x), max_pool)
             x = keep(jax.nn.relu(x))  # the ReLU commutes with the maximum
-        x = x.reshape(x.shape[0], -1).astype(given)
+        x = flat(x).astype(given)
         return x if self.outputs is None else output_layer(self.outputs, x.shape[-1])(x)
 
 

@@ -1,11 +1,17 @@
-"""The linear layer of all networks, which a task may change without forming another kernel."""
+"""The linear layer of all networks, which a task may change without forming another kernel, and what it reads."""
 
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
 
 from oplstm_jax.nets.init import fan_in_kernel
 from oplstm_jax.types import Array
+
+
+def flat(x: Array) -> Array:
+    """x [M, ...] as [M, F]; M may be 0."""
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 class Dense(nn.Module):

@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax
 
-from oplstm_jax.nets.dense import Dense
+from oplstm_jax.nets.dense import Dense, flat
 from oplstm_jax.nets.init import fan_in_bias
 from oplstm_jax.nets.norm import Norm
 from oplstm_jax.types import Array
@@ -33,7 +33,7 @@ class MLP(nn.Module):
 
         z is the linear output before batch normalisation where there is one, else the activation after the ReLU.
         """
-        x = x.reshape(x.shape[0], -1)
+        x = flat(x)
         zs = []
         for layer, width in enumerate(self.hidden):
             linear = self._dense(width, f"dense_{layer}", x.shape[-1], zero_bias=self.zero_hidden_biases)(x)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from oplstm_jax.types import Array
 
@@ -24,6 +25,15 @@ def _weight_gradient(gradient: Array, x: Array) -> Array:
     return jax.lax.dot_general(gradient, x, ((columns, columns), ((), ())))
 
 
+def _repeated(weights: Array, count: int, x: Array) -> Array:
+    """weights for every task, [B, G, F]; where an explicit mesh has the tasks of x [B, ...] on devices, on the same."""
+    where, shape = jax.typeof(x).sharding, (count, *weights.shape)
+    if not where.spec or where.spec[0] is None:
+        return jnp.broadcast_to(weights, shape)
+    spec = PartitionSpec(where.spec[0], *(None,) * weights.ndim)
+    return jnp.broadcast_to(weights, shape, out_sharding=where.update(spec=spec))
+
+
 def _apart(product: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
     """`product` whose first argument is repeated for every task if it is shared by them and small."""
     batched = jax.custom_batching.custom_vmap(product)
@@ -31,7 +41,7 @@ def _apart(product: Callable[[Array, Array], Array]) -> Callable[[Array, Array],
     @batched.def_vmap
     def over_tasks(count, is_batched, first, x):
         if not is_batched[0] and is_batched[1] and len(first) < math.prod(x.shape[2:]):
-            first, is_batched = jnp.broadcast_to(first, (count, *first.shape)), (True, True)
+            first, is_batched = _repeated(first, count, x), (True, True)
         return jax.vmap(product, [0 if has else None for has in is_batched])(first, x), True
 
     return batched

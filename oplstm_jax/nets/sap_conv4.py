@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from oplstm_jax.nets.conv import conv3x3
 from oplstm_jax.nets.conv4 import Conv3x3, check_images, max_pool, output_layer
+from oplstm_jax.nets.dense import flat
 from oplstm_jax.nets.norm import Norm
 from oplstm_jax.types import Array
 
@@ -41,7 +42,7 @@ class SapConv4(nn.Module):
             x = Conv3x3(self.filters, name=f"conv_{block}")(x, change)
             x = jax.nn.relu(Norm(self.norm, name=f"norm_{block}")(x))
             x = max_pool(MapTransform(self.transforms, name=f"map_{block}")(x))
-        x = x.reshape(x.shape[0], -1)
+        x = flat(x)
         logits = output_layer(self.outputs, x.shape[-1])(x)
         return LogitTransform(name="logits")(logits) if "logits" in self.transforms else logits
 

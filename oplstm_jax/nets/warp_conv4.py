@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from oplstm_jax.nets.conv4 import Conv3x3, check_images, max_pool, output_layer
+from oplstm_jax.nets.dense import flat
 from oplstm_jax.nets.norm import Norm
 from oplstm_jax.types import Array
 
@@ -32,7 +33,7 @@ class WarpConv4(nn.Module):
             x = jax.nn.relu(Norm(self.norm, name=f"norm_{block}")(x, max_pool))
             if block:
                 x = self._warp(block)(x)
-        x = x.reshape(x.shape[0], -1)
+        x = flat(x)
         return x if self.outputs is None else output_layer(self.outputs, x.shape[-1])(x)
 
     def _warp(self, block: int) -> nn.Module:

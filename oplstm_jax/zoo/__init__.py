@@ -64,6 +64,6 @@ def _shapes(about: dict[str, Any]) -> Episode:
     config = about["config"]
     def split(examples: int) -> Split:
         shapes = (examples, *about["input_shape"]), (examples, bases.outputs(config))
-        return jax.eval_shape(lambda: Split(*map(jnp.zeros, shapes)))
+        return jax.eval_shape(lambda: Split(*(jnp.zeros(shape, jnp.float32) for shape in shapes)))
 
     return Episode(split(config["way"] * config["shot"]), split(config["way"] * config["query"]))
