@@ -22,6 +22,8 @@ from oplstm_jax.files import write_text
 flags.DEFINE_integer("workers", 0, "Processes that compile beforehand; needs --compilation_cache.", lower_bound=0)
 flags.DEFINE_integer("row", None, "Only the row of this number, from 0.", lower_bound=0)
 
+SHARED_FLAGS = ("json", "seconds")  # of benchmarks.throughput
+
 HALF, ONE = {"precision": "bfloat16"}, {"tasks_at_once": 1}
 # Problem, learner, meta-batch (None: the authors') and other fields that differ from the configuration.
 ROWS: tuple[tuple[str, str, int | None, dict[str, Any]], ...] = (

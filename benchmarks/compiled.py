@@ -27,6 +27,7 @@ from oplstm_jax.nets import gpu
 from oplstm_jax.optimiser import make_optimiser
 
 flags.DEFINE_string("keep", None, "Folder for the compiled programs, as text.")
+SHARED_FLAGS = ("json", "row")  # of benchmarks.throughput and accelerator
 
 CAPABILITY = 9
 H200 = f"""

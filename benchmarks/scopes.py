@@ -7,6 +7,7 @@ Processor time of one core rather than wall time, so that other work on the mach
 """
 
 from benchmarks.measure import compare, training
+from experiments import cli
 from experiments.configs import convolutions
 from experiments.run import plain
 
@@ -21,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

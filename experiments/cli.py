@@ -89,7 +89,10 @@ def _refuse(error: Exception) -> None:
     text = next((line for line in lines if line.startswith("Failed loading config file")), lines[-1] if lines else "")
     for name in ("ValueError: ", "TypeError: ", "KeyError: "):
         text = text.removeprefix(name)
-    text = f"the configuration has no such field: {text}" if unknown else text
+    if unknown:
+        of_options = any(word.startswith(f"--config.options.{text.strip(chr(39))}=") for word in sys.argv)
+        ending = "; only options that the file of the configuration lists can be set" if of_options else ""
+        text = f"the configuration has no such field: {text}{ending}"
     if "Failed loading config file" in said and (missing := re.search(r"No such file or directory: ('.*')", text)):
         text = f"flag --config: no file {missing[1]}; expected your own or one of {_own_configs()}"
     print(f"error: {text or type(error).__name__}", file=sys.stderr)

@@ -35,6 +35,7 @@ def _own_flags() -> list[flags.Flag]:
     """Flags of the command and those that all commands have, in order of their names."""
     by_module = flags.FLAGS.flags_by_module_dict()
     names = {flag.name for module in (sys.argv[0], "experiments.cli") for flag in by_module.get(module, [])}
+    names |= set(getattr(sys.modules["__main__"], "SHARED_FLAGS", ()))  # those of other modules that it takes as well
     return [flags.FLAGS[name] for name in sorted(names) if "." not in name]
 
 
@@ -50,8 +51,8 @@ def _configurations() -> str:
     lines = []
     for module in pkgutil.iter_modules(configs.__path__):
         found = importlib.import_module(f"{configs.__name__}.{module.name}")
-        if hasattr(found, "LEARNERS"):
-            lines.append(_entry(f"experiments/configs/{module.name}.py", ", ".join(found.LEARNERS), 42))
+        if names := getattr(found, "LEARNERS", getattr(found, "PROBLEMS", None)):
+            lines.append(_entry(f"experiments/configs/{module.name}.py", ", ".join(names), 42))
     hint = "--help beside --config=experiments/configs/sine.py:op_lstm shows all of its fields."
     return "\n".join(["Configurations (--config=FILE:LEARNER,field=value,...) and their learners:", *lines, "", hint])
 

@@ -1,7 +1,21 @@
 """LSTMs that learn to learn: OP-LSTM and its baselines as pure JAX functions (arXiv 2310.14139)."""
 
 from oplstm_jax import zoo
-from oplstm_jax.learners import lstm, make, maml, op_lstm, op_lstm_general, op_lstm_head, pi_lstm, protonet
+from oplstm_jax.learners import (
+    finetune,
+    lstm,
+    make,
+    maml,
+    op_lstm,
+    op_lstm_general,
+    op_lstm_head,
+    op_lstm_sequential,
+    pi_lstm,
+    protonet,
+    sap,
+    scratch,
+    warp_maml,
+)
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.resnet12 import ResNet12
@@ -17,13 +31,18 @@ __all__ = [
     "ResNet12",
     "Split",
     "VisionTransformer",
+    "finetune",
     "lstm",
     "make",
     "maml",
     "op_lstm",
     "op_lstm_general",
     "op_lstm_head",
+    "op_lstm_sequential",
     "pi_lstm",
     "protonet",
+    "sap",
+    "scratch",
+    "warp_maml",
     "zoo",
 ]

@@ -8,15 +8,19 @@
     position               append its place in time to every input (trajectory, drift and latest only)
     image_size             pixels square (None: as the set is)
     rotations, augment     quarter turns as extra classes; flip, crop, colour: random changes; in meta-training only
-    seed                   of meta-training
-    way, shot, train_shot, query, test_query
+    seed, num_seeds        of meta-training; runs that are trained in one program, with seeds that follow one another
+    way, shot, train_shot  classes of a task, examples of each in its support set, and in meta-training (as shot)
+    query, test_query      queries of a class in meta-training and validation, and at test
     passes, eval_passes    T in meta-training and at validation and test
-    meta_batch, learning_rate, outer_clip
+    meta_batch             tasks of a meta-step
+    learning_rate          of meta-training; outer_clip: bound on every entry of the meta-gradient (None: no bound)
     optimiser              of meta-training: adam, or muon for large matrices and adam for the rest
     final_learning_rate    where a cosine takes the learning rate by the end of meta-training (None: it is constant)
     skip_nonfinite         leave out and count meta-gradients that are not finite, instead of ending the run
     tasks_at_once          tasks of a meta-batch vectorised together (None: all, or one where that is faster)
-    train_tasks, validate_every, log_every, validation_tasks, test_tasks, patience_tasks
+    train_tasks            of meta-training; validate_every, log_every: after so many tasks
+    validation_tasks       of every validation, and test_tasks, once
+    patience_tasks         after so many a run that is still at chance says so, and goes on
     norm                   normalisation mode of the base-learner (vit: `layer` for layer norm alone)
     precision              float32, or bfloat16 for the convolutions of conv4
 """

@@ -49,15 +49,21 @@ def render(title: str, sections: Sequence[Section], not_run: Iterable[str] = ())
 
 
 def _overview(sections: Sequence[Section]) -> str:
-    kinds = [verdict(row, section.table)[0] for section in sections for row in section.table["cells"]]
-    count = {kind: kinds.count(kind) for kind in ("better", "worse", "equal", "untested", "missing")}
-    tested = count["better"] + count["worse"] + count["equal"]
+    """How many cells there are, and how those that are compared came out: each once, in however many tables it is."""
+    found = [(row, verdict(row, section.table)[0]) for section in sections for row in section.table["cells"]]
+    missing = sum(kind == "missing" for _, kind in found)
+    compared = {_result(row): kind for row, kind in found if kind in ("better", "worse", "equal")}
+    better, worse, equal = (list(compared.values()).count(kind) for kind in ("better", "worse", "equal"))
     return (
-        f"<p>{len(kinds)} cells in {len(sections)} tables: {len(kinds) - count['missing']} run, "
-        f"{count['missing']} missing. "
-        f"Of {tested} compared with a published number, {count['equal']} show no significant difference, "
-        f"{count['better']} are better and {count['worse']} are worse or differ.</p>"
+        f"<p>{len(found)} cells in {len(sections)} tables: {len(found) - missing} run, {missing} missing. "
+        f"{len(compared)} results are compared with a published number: {equal} show no significant difference, "
+        f"better: {better}, worse or different: {worse}.</p>"
     )
+
+
+def _result(row: Row) -> tuple:
+    """What is the same where a cell is in two tables."""
+    return row["learner"], row["shot"], row["test_query"], row["over_tasks"]["mean"]
 
 
 def _incomplete(sections: Sequence[Section], not_run: list[str]) -> str:

@@ -55,9 +55,13 @@ def write_result(path: str | Path, result: dict, scores: np.ndarray) -> None:
 
 def read_metrics(path: str | Path) -> list[dict]:
     """The lines of a workdir's metrics.jsonl, [] if there are none. Raises ValueError for a line that is damaged."""
-    file = Path(path) / "metrics.jsonl"
+    return read_lines(Path(path) / "metrics.jsonl", "step")
+
+
+def read_lines(file: Path, *fields: str) -> list[dict]:
+    """The lines of a .jsonl file, objects that have these fields; a last one that was cut short is left out."""
     lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
-    return [_parse(line, f"{file}: line {number}", "step") for number, line in enumerate(lines, 1)]
+    return [_parse(line, f"{file}: line {number}", *fields) for number, line in enumerate(lines, 1)]
 
 
 def own_seconds(result: dict[str, Any]) -> float:
@@ -91,7 +95,9 @@ def read_config(path: str | Path) -> dict:
     """
     file = Path(path) / "config.json"
     if not file.exists():
-        raise ValueError(f"workdir {path}: no config.json there: expected the folder of a training run")
+        runs = sorted(found.parent.name for found in Path(path).glob("*/config.json"))
+        ending = f", such as {runs[0]} in it" if runs else ""
+        raise ValueError(f"workdir {path}: no config.json there: expected the folder of a training run{ending}")
     return complete(_parse(file.read_bytes(), str(file)))
 
 

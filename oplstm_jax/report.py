@@ -93,7 +93,7 @@ def _comparison(cell: Cell, row: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _distinct(runs: Iterable[Run], name: str) -> str:
-    return "; ".join(dict.fromkeys(run.result[name] for run in runs))
+    return "; ".join(dict.fromkeys(entry for run in runs for entry in run.result[name].split("; ")))
 
 
 def _seed_row(run: Run) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def facts(rows: list[Row]) -> list[str]:
         return ["No run is finished yet."]
 
     def all_of(name: str) -> str:
-        return ", ".join(str(entry) for entry in dict.fromkeys(row[name] for row in done))
+        return ", ".join(dict.fromkeys(entry for row in done for entry in str(row[name]).split("; ")))
 
     seeds = sorted({seed for row in done for seed in row["seeds"]}, key=int)
     tasks = ", ".join(dict.fromkeys(str(run["over_tasks"]["count"] // len(run["seeds"])) for run in done))

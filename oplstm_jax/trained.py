@@ -26,11 +26,13 @@ def load_trained(workdir: str | Path, episode: Episode, **changes: Any) -> Train
 
     episode: any of the kind that is to be learned, or its shapes.
 
-    Raises ValueError if the folder is no finished run or its parameters do not fit the changes.
+    Raises ValueError if the folder is no finished run, has no parameters, or they do not fit the changes.
     """
     config = read_config(workdir)
     if read_result(workdir) is None:
         raise ValueError(f"workdir {workdir}: no result.json: the run is not finished; give its training command again")
+    if not (Path(workdir) / "params.npz").exists():
+        raise ValueError(f"workdir {workdir}: no params.npz: its parameters were not kept; train it again elsewhere")
     changed = {**config, **changes}
     learner = build.build_learner(changed, changed["eval_passes"])
     like = jax.eval_shape(learner.init, jax.random.key(0), episode)

@@ -6,6 +6,7 @@
     params.npz       the tested parameters
     test_scores.npy  score of each test task
     task_list        digest of the test tasks and so of the images, written as training starts
+    machines.jsonl   a line per machine and versions that had a share in it: hardware, versions
     result.json      written last: a folder that holds it is finished
 """
 
@@ -13,12 +14,12 @@ import contextlib
 import difflib
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from oplstm_jax.files import PARTIAL, append_line, write_text
-from oplstm_jax.records import complete, config_text, read_config, read_metrics, read_result
+from oplstm_jax.records import complete, config_text, read_config, read_lines, read_metrics, read_result
 
 
 class InUse(ValueError):
@@ -76,6 +77,16 @@ class Workdir:
             raise ValueError(f"workdir {self.path}: {reason}")
         if self.writes and not file.exists():
             write_text(file, digest)
+
+    def claim_machine(self, facts: Mapping[str, str]) -> dict[str, str]:
+        """Keeps on what the run is trained from now on; hardware and versions of all that had a share in it."""
+        file, here = self.path / "machines.jsonl", {name: facts[name] for name in ("hardware", "versions")}
+        known = read_lines(file, *here)
+        if here not in known:
+            known.append(here)
+            if self.writes:
+                append_line(file, json.dumps(here))
+        return {name: "; ".join(dict.fromkeys(machine[name] for machine in known)) for name in here}
 
     def close(self) -> None:
         """Lets other processes use the folder."""

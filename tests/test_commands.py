@@ -32,7 +32,7 @@ BAD = {
     "no such configuration": ([*TRAIN, "--config=nope.py"], "no file 'nope.py'; expected your own or one of exp"),
     "unknown learner": ([*TRAIN, "--config=experiments/configs/sine.py:op_lstn"], "did you mean 'op_lstm'?"),
     "misspelt field": ([*TRAIN, PI, "--config.shoot=5"], "shot"),
-    "field that is not there": ([*TRAIN, PI, "--config.options.gamma=1"], "no such field: 'gamma'"),
+    "option that is not there": ([*TRAIN, PI, "--config.options.gamma=1"], "no such field: 'gamma'; only options that"),
     "misspelt field after the colon": ([*TRAIN, f"{PI},shoot=5"], "did you mean 'shot'?"),
     "missing config file": ([*TRAIN, "--config=experiments/configs/cosine.py"], "cosine.py"),
     "no config": (TRAIN, "--config"),
@@ -58,6 +58,7 @@ BAD = {
     ),
     "seeds": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--seeds=0,x"], "--seeds"),
     "no run": (["experiments.evaluate", "--workdir=WORKDIR"], "config.json"),
+    "a folder of runs": (["experiments.evaluate", "--workdir=results/sine/runs"], "such as lstm-10shot-seed0 in it"),
 }
 
 

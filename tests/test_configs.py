@@ -23,6 +23,13 @@ def test_sine_configs_hold_the_fields_everybody_relies_on(learner):
         config.shto = 3
 
 
+def test_an_option_that_is_none_takes_a_number():
+    config = omniglot.get_config("op_lstm")
+    assert config.options.gamma is None and plain(config)["options"]["gamma"] is None
+    config.update_from_flattened_dict({"options.gamma": 0.1})
+    assert plain(config)["options"]["gamma"] == 0.1
+
+
 @pytest.mark.parametrize(
     ("config", "expected"),
     [(sine.get_config("maml"), None), (omniglot.get_config("op_lstm"), None), (omniglot.get_config("maml"), 1),

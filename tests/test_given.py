@@ -1,5 +1,7 @@
 """What learners take as it comes: data of another precision, numpy arrays, frozen dictionaries, no queries at all."""
 
+from pathlib import Path
+
 import flax
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,9 @@ from oplstm_jax.meta import make_step, task_outputs
 from oplstm_jax.nets.chain import chain
 from oplstm_jax.nets.conv import kernel_gradient, plain_conv3x3
 from oplstm_jax.nets.conv4 import Conv4
+from oplstm_jax.trained import load_trained
 
+ROOT = Path(__file__).parents[1]
 NAMES = """lstm-sine-none-inputs pi_lstm-classes-layer op_lstm-classes-transductive op_lstm-sine-none
     op_lstm_head-classes-layer-full op_lstm_general-classes-layer-gamma-frozen op_lstm_sequential-sine-none
     maml-classes-transductive-clip protonet-classes-none finetune-same_classes-none-classes""".split()
@@ -132,3 +136,15 @@ def test_maml_on_grey_images_has_second_derivatives():
     inner = jax.grad(lambda p: jnp.sum(jnp.sin(task_outputs(learner, p, episode))))
     outer = jax.grad(lambda p: sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(inner(p))))
     assert jax.tree.map(jnp.shape, jax.eval_shape(outer, params)) == jax.tree.map(jnp.shape, params)
+
+
+def test_runs_whose_parameters_are_too_large_to_be_kept_say_so():
+    with pytest.raises(ValueError, match="op_lstm-1shot-seed0: no params.npz: its parameters were not kept"):
+        load_trained(ROOT / "results/omniglot/runs/op_lstm-1shot-seed0", blobs(jax.random.key(0)))
+
+
+def test_a_network_that_a_learner_cannot_move_is_refused():
+    with pytest.raises(ValueError, match="base is Conv4: expected an MLP; of other networks see op_lstm_general"):
+        op_lstm(Conv4(4, 3), 1)
+    with pytest.raises(ValueError, match="layers is Conv4: expected a list, as nets.chain.chain makes one"):
+        op_lstm_general(Conv4(4, 3), 1)

@@ -23,7 +23,15 @@ def test_of_a_configuration(tmp_path):
 
 
 def test_configurations_are_listed_with_their_learners():
-    assert "experiments/configs/sine.py             lstm, pi_lstm, op_lstm, maml\n" in help._configurations()
+    listed = help._configurations()
+    assert "experiments/configs/sine.py             lstm, pi_lstm, op_lstm, maml\n" in listed
+    assert "experiments/configs/op_lstm_best.py     sine, omniglot, omniglot_conv4\n" in listed
+
+
+def test_benchmarks_behave_as_all_commands_do():
+    texts = [path.read_text() for path in (ROOT / "benchmarks").glob("*.py")]
+    commands = [text for text in texts if '__name__ == "__main__"' in text]
+    assert len(commands) > 5 and all("cli.run(main" in text for text in commands)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

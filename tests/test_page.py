@@ -137,8 +137,8 @@ def test_what_is_missing_reduced_or_a_stand_in_is_said():
         "A &amp; B &lt;script&gt;: 0.5 of the authors&#x27; training tasks",
         "MAML, 5-shot: seeds 0, 1 missing",
         "the data stands in for the paper&#x27;s",
-        "2 run, 1 missing. Of 2 compared with a published number, 0 show no significant difference, ",
-        "difference, 1 are better and 1 are worse or differ.",
+        "2 run, 1 missing. 2 results are compared with a published number: 0 show no significant difference, ",
+        "difference, better: 1, worse or different: 1.",
         "20:43:00",
         "4.00 ± 2.00 *",
     ):

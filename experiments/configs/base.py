@@ -58,9 +58,14 @@ def configure(config: ConfigDict, argument: str, learners: Mapping[str, Any], op
         raise ValueError(f"unknown learner {name!r}: expected one of {', '.join(learners)}{hint(name, learners)}")
     config.learner = name
     config.update(learners[name])
-    config.options = ConfigDict(options[name])
+    config.options = ConfigDict({option: _settable(value) for option, value in options[name].items()})
     config.lock()
     return assign(config, assignments)
+
+
+def _settable(value: Any) -> Any:
+    """None as something that takes a number later."""
+    return config_dict.placeholder(float) if value is None else value
 
 
 def assign(config: ConfigDict, assignments: list[str]) -> ConfigDict:

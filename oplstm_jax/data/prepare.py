@@ -80,5 +80,6 @@ def _download(name: str) -> Path:
     if name == "cub":
         return fetch(*tfds.downloads("caltech_birds2011", [cub.ARCHIVE])[0])
     if name == "miniimagenet":
-        raise ValueError("miniimagenet has no official download; get it by hand and give its folder with --from")
+        kinds = "the 100 class folders, or train.csv, val.csv and test.csv beside `images`, or pickles of arrays"
+        raise ValueError(f"miniimagenet has no official download; give a folder with --from that holds {kinds}")
     raise ValueError(f"nothing is known about {name!r}; give its images with --from PATH (a folder or an .npz pack)")

@@ -50,6 +50,8 @@ def op_lstm_general(
     info per pass: updates (a list of trees like the layers' parameters, zero where nothing moves) and outputs [T, M, C]
     before the update.
     """
+    if isinstance(layers, nn.Module):
+        raise ValueError(f"layers is {type(layers).__name__}: expected a list, as nets.chain.chain makes one")
     if not 0 <= frozen < len(layers):
         raise ValueError(f"frozen is {frozen}: expected 0 to {len(layers) - 1}, with {len(layers)} layers")
     rules = output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm()

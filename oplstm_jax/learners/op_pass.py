@@ -80,8 +80,10 @@ Carry = tuple[FastWeights, tuple]  # fast weights, and the state of each layer's
 def layer_updates(base: MLP, output_rule: UpdateRule | None, hidden_rule: UpdateRule | None, *rest) -> LayerUpdates:
     """The arguments together, a rule of None being the paper's.
 
-    Raises ValueError for a base without outputs, and for norms of layers where there are none.
+    Raises ValueError for a base that is no MLP or has no outputs, and for norms of layers where there are none.
     """
+    if not isinstance(base, MLP):
+        raise ValueError(f"base is {type(base).__name__}: expected an MLP; of other networks see op_lstm_general")
     if base.outputs is None:
         raise ValueError("op_lstm needs a base-learner with an output layer: set MLP(outputs=C)")
     how = LayerUpdates(base, output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm(), *rest)
