@@ -8,14 +8,15 @@ UNOPTIMISED = "--xla_backend_optimization_level=0"
 OLD_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
 
 
-def fast() -> str:
+def fast(level: int = 0) -> str:
     """XLA flags, those of the environment too: no optimisation, and the older code generator where there still is one.
 
-    That takes a third of the time. A process that inherits them from another one of the suite keeps them.
+    That takes a third of the time. A process that inherits them from another one of the suite keeps them. What runs
+    for a while takes level 1.
     """
     given = os.environ.get("XLA_FLAGS", "")
     if UNOPTIMISED in given:
-        return given
+        return given.replace(UNOPTIMISED, f"{UNOPTIMISED[:-1]}{level}")
     return " ".join([UNOPTIMISED, *([OLD_EMITTERS] if known(OLD_EMITTERS) else []), given])
 
 

@@ -69,7 +69,7 @@ def test_keys_of_the_old_kind_are_shared_too():
     assert make_chunk(step, task_mesh(4))(state, jax.random.PRNGKey(2), 1, SAMPLE)[0].step == 1
 
 
-@pytest.mark.parametrize("name", ["op_lstm-sine-none", "op_lstm_head-sine-none", "pi_lstm-sine-none-pool"])
+@pytest.mark.parametrize("name", ["op_lstm_head-sine-none", "pi_lstm-sine-none-pool"])
 def test_tasks_of_an_explicit_mesh_stay_where_they_are(name):
     row = next(row for row in ROWS if row.name == name)
     learner = row.make(2)
