@@ -85,7 +85,7 @@ class Workdir:
         if here not in known:
             known.append(here)
             if self.writes:
-                append_line(file, json.dumps(here))
+                write_text(file, "".join(json.dumps(machine) + "\n" for machine in known))
         return {name: "; ".join(dict.fromkeys(machine[name] for machine in known)) for name in here}
 
     def close(self) -> None:

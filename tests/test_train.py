@@ -92,6 +92,17 @@ def test_a_run_says_which_test_tasks_it_started_with(finished):
     assert (folder / "task_list").read_text() == result["task_list"]
 
 
+def test_a_run_names_every_machine_that_trained_it(finished, tmp_path):
+    first, second = ({"hardware": kind, "versions": "jax 1", "date": "today"} for kind in ("1 x gpu", "1 x cpu"))
+    with contextlib.closing(Workdir(tmp_path, {})) as workdir:
+        for facts in (first, second, first):
+            named = workdir.claim_machine(facts)
+    assert named == {"hardware": "1 x gpu; 1 x cpu", "versions": "jax 1"}
+    folder, result = finished
+    (line,) = (folder / "machines.jsonl").read_text().splitlines()
+    assert json.loads(line) == {name: result[name] for name in ("hardware", "versions")}
+
+
 def test_a_finished_run_is_not_run_again(finished):
     folder, result = finished
     before = (folder / "metrics.jsonl").stat().st_mtime_ns

@@ -66,7 +66,7 @@ def sample_latest(key: Array, way: int, shot: int, query: int, position: bool = 
     Raises ValueError for more shots than ways, which cannot be different labels.
     """
     if shot > way:
-        raise ValueError(f"shot is {shot}, but a symbol's labels differ and there are {way}: expected shot of at most way")
+        raise ValueError(f"shot is {shot}, but a symbol's labels differ and there are {way}: expected at most {way}")
     keys = jax.random.split(key, 5)
     symbols = jax.random.normal(keys[0], (way, SYMBOL_FEATURES))
     labels = jax.vmap(lambda k: jax.random.permutation(k, way)[:shot])(jax.random.split(keys[1], way))
