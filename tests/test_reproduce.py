@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 from processes import ROOT, command
@@ -71,14 +72,13 @@ def test_workers_that_failed_are_named_where_runs_are_left(planned, tmp_path):
     check_workers([0, 1], planned[:1], tmp_path)
 
 
-def test_two_processes_may_take_over_the_same_run(planned):
-    source = KEPT / "pi_lstm-5shot-seed0"
+def test_two_processes_may_take_over_the_same_run(planned, tmp_path):
+    source = shutil.copytree(KEPT / "pi_lstm-5shot-seed0", tmp_path / "kept" / "pi_lstm-5shot-seed0")
     (source / ".lock").touch()
     with lock(source, to_read=True):
-        assert adopt(planned[0], [KEPT])
+        assert adopt(planned[0], [source.parent])
     with lock(source), pytest.raises(InUse):
-        adopt(planned[0]._replace(folder=planned[0].folder.parent / "again" / planned[0].folder.name), [KEPT])
-    (source / ".lock").unlink()
+        adopt(planned[0]._replace(folder=planned[0].folder.parent / "again" / planned[0].folder.name), [source.parent])
 
 
 def test_time_of_seeds_trained_together_is_counted_once(planned):
