@@ -36,13 +36,19 @@ def _trained(mesh, chunk_of=make_chunk, at_once=2):
     return chunk_of(step, mesh)(replicate(state, mesh), jax.random.key(2), 3, SAMPLE)
 
 
+@functools.cache
+def _alone():
+    """The same on one device."""
+    return _trained(None)
+
+
 def _close(one, other):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), one, other)
 
 
 @pytest.mark.parametrize("devices", [2, 4])
 def test_a_meta_batch_is_shared_by_devices(devices):
-    _close(_trained(task_mesh(4, jax.devices()[:devices])), _trained(None))
+    _close(_trained(task_mesh(4, jax.devices()[:devices])), _alone())
 
 
 @pytest.mark.parametrize("checks", [True, False])
@@ -50,8 +56,6 @@ def test_a_step_inside_somebody_elses_shard_map_is_that_of_one_device(checks):
     """By plain gradient descent: Adam would hide a gradient that is a multiple."""
 
     def chunk_of(step, mesh):
-        if mesh is None:
-            return make_chunk(step)
         whole = PartitionSpec()
         shared = jax.shard_map(
             lambda *of: step(*of, SAMPLE), mesh=mesh, in_specs=whole, out_specs=whole, check_vma=checks
@@ -60,7 +64,7 @@ def test_a_step_inside_somebody_elses_shard_map_is_that_of_one_device(checks):
 
     with jax.debug_key_reuse(False):  # it counts casts to what varies as uses
         state, _ = _trained(task_mesh(2, jax.devices()[:2]), chunk_of, at_once=1)
-    _close(state, _trained(None)[0])
+    _close(state, _alone()[0])
 
 
 def test_keys_of_the_old_kind_are_shared_too():
@@ -91,14 +95,13 @@ def test_pmap_takes_the_same_steps():
         return lambda state, *rest: chunk(flax.jax_utils.replicate(state, list(mesh.devices)), *rest)
 
     state, log = _trained(task_mesh(4, jax.devices()[:2]), chunk_of)
-    _close((flax.jax_utils.unreplicate(state), log), _trained(None))
+    _close((flax.jax_utils.unreplicate(state), log), _alone())
 
 
 @pytest.mark.parametrize(
     "name",
     [
         "lstm-sine-none",
-        "pi_lstm-classes-none",
         "op_lstm-classes-support-gamma-adapt_biases",
         "op_lstm_head-classes-layer-full",
         "op_lstm_general-sine-none",
