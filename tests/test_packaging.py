@@ -73,12 +73,13 @@ def test_wheel_works_outside_the_repository(built, tmp_path):
 
 
 def interpreter(version):
-    """A Python of this version, on the path or of pyenv; the test is skipped where there is none."""
+    """A Python of this version with pip, on the path or of pyenv; the test is skipped where there is none."""
+    on_path = (shutil.which(f"python{version}", path=folder) for folder in os.get_exec_path())
     of_pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
-    for candidate in (shutil.which(f"python{version}"), *of_pyenv):
-        if candidate and not subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode:
+    for candidate in (*filter(None, on_path), *of_pyenv):
+        if not subprocess.run([candidate, "-c", "import pip"], capture_output=True, check=False).returncode:
             return str(candidate)
-    pytest.skip(f"needs a Python {version}")
+    pytest.skip(f"needs a Python {version} with pip")
 
 
 def floors():
