@@ -94,13 +94,12 @@ def _run(
 
 def _train(problem: Problem, folders: list[Workdir], configs: list[dict], shared: dict[str, Any]) -> list[dict]:
     """Trains and tests runs whose seeds follow one another in one program; writes their results and returns them."""
-    machines = [folder.claim_machine(shared) for folder in folders]
+    origins = [{**shared, **folder.claim_machine(shared)} for folder in folders]
     tested = train_seeds(problem, build.build_settings(configs[0]), folders)
-    shared = {**shared, "peak_bytes": peak_bytes(), "trained_together": len(configs)}
-    own = [{**{name: config[name] for name in OF_RESULT}, "config": config} for config in configs]
+    about = {"peak_bytes": peak_bytes(), "trained_together": len(configs)}
     return [
-        finish(problem, outcome, folder, {**fields, **shared, **machine})
-        for outcome, folder, fields, machine in zip(tested, folders, own, machines, strict=True)
+        finish(problem, outcome, folder, {**{name: own[name] for name in OF_RESULT}, "config": own, **origin, **about})
+        for outcome, folder, own, origin in zip(tested, folders, configs, origins, strict=True)
     ]
 
 

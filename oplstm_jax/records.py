@@ -1,7 +1,7 @@
-"""What is read of the folder of a run, and its result as it is written (`workdir.py` says what the files are)."""
+"""The files in the folder of a run as they are read, and written whole (`workdir.py` says what they are)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,11 @@ def read_lines(file: Path, *fields: str) -> list[dict]:
     """The lines of a .jsonl file, objects that have these fields; a last one that was cut short is left out."""
     lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
     return [_parse(line, f"{file}: line {number}", *fields) for number, line in enumerate(lines, 1)]
+
+
+def write_lines(file: Path, lines: Iterable[dict]) -> None:
+    """Replaces a .jsonl file by these lines, whole or not at all."""
+    write_text(file, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def own_seconds(result: dict[str, Any]) -> float:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from oplstm_jax.files import PARTIAL, append_line, write_text
-from oplstm_jax.records import complete, config_text, read_config, read_lines, read_metrics, read_result
+from oplstm_jax.records import complete, config_text, read_config, read_lines, read_metrics, read_result, write_lines
 
 
 class InUse(ValueError):
@@ -85,7 +85,7 @@ class Workdir:
         if here not in known:
             known.append(here)
             if self.writes:
-                write_text(file, "".join(json.dumps(machine) + "\n" for machine in known))
+                write_lines(file, known)
         return {name: "; ".join(dict.fromkeys(machine[name] for machine in known)) for name in here}
 
     def close(self) -> None:
@@ -105,8 +105,7 @@ class Workdir:
         """Drops the lines after `step`, which a resumed run writes again."""
         if not self.writes:
             return
-        kept = [line for line in self.metrics() if line["step"] <= step]
-        write_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+        write_lines(self.path / "metrics.jsonl", (line for line in self.metrics() if line["step"] <= step))
 
     def log(self, line: dict) -> None:
         """Appends one line to metrics.jsonl; on return it is on the disk."""

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-UNOPTIMISED = "--xla_backend_optimization_level=0"
+LEVEL = "--xla_backend_optimization_level="
 OLD_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
 
 
@@ -15,9 +15,9 @@ def fast(level: int = 0) -> str:
     for a while takes level 1.
     """
     given = os.environ.get("XLA_FLAGS", "")
-    if UNOPTIMISED in given:
-        return given.replace(UNOPTIMISED, f"{UNOPTIMISED[:-1]}{level}")
-    return " ".join([UNOPTIMISED, *([OLD_EMITTERS] if known(OLD_EMITTERS) else []), given])
+    if LEVEL in given:
+        return given.replace(f"{LEVEL}0", f"{LEVEL}{level}")
+    return " ".join([f"{LEVEL}{level}", *([OLD_EMITTERS] if known(OLD_EMITTERS) else []), given])
 
 
 def known(flag: str) -> bool:

@@ -24,6 +24,13 @@ OF_ITS_OWN = ("wall_seconds", "peak_bytes", "command", "commit")  # what results
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
+def empty_checkpoint(folder):
+    """Leaves the files of a checkpoint, and nothing in them."""
+    for file in (folder / "default").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+
+
 class Ended(NamedTuple):
     """How a command ended: exit code (minus the signal's number where one killed it), output, changes on the disk."""
 

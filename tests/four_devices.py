@@ -38,8 +38,19 @@ def _trained(mesh, chunk_of=make_chunk, at_once=2):
 
 @functools.cache
 def _alone():
-    """The same on one device."""
+    """The same without a mesh."""
     return _trained(None)
+
+
+def _row(name):
+    return next(row for row in ROWS if row.name == name)
+
+
+def _four_tasks(learner, row):
+    """Parameters, episodes and keys of four tasks."""
+    params = learner.init(jax.random.key(0), row.sample(jax.random.key(1)))
+    episodes = jax.vmap(row.sample)(jax.random.split(jax.random.key(2), 4))
+    return params, episodes, jax.random.split(jax.random.key(3), 4)
 
 
 def _close(one, other):
@@ -75,11 +86,9 @@ def test_keys_of_the_old_kind_are_shared_too():
 
 @pytest.mark.parametrize("name", ["op_lstm_head-sine-none", "pi_lstm-sine-none-pool"])
 def test_tasks_of_an_explicit_mesh_stay_where_they_are(name):
-    row = next(row for row in ROWS if row.name == name)
+    row = _row(name)
     learner = row.make(2)
-    params = learner.init(jax.random.key(0), row.sample(jax.random.key(1)))
-    episodes = jax.vmap(row.sample)(jax.random.split(jax.random.key(2), 4))
-    keys = jax.random.split(jax.random.key(3), 4)
+    params, episodes, keys = _four_tasks(learner, row)
     alone = jax.grad(meta_loss(learner, row.loss, row.loss), has_aux=True)(params, episodes, jax.random.clone(keys))[0]
     gradient = jax.jit(jax.grad(meta_loss(row.make(2), row.loss, row.loss), has_aux=True))
     with jax.set_mesh(jax.make_mesh((4,), (TASKS,), (jax.sharding.AxisType.Explicit,))):
@@ -111,21 +120,19 @@ def test_pmap_takes_the_same_steps():
     ],
 )
 def test_a_shard_map_that_checks_what_varies_takes_learners_as_they_are(name):
-    row = next(row for row in ROWS if row.name == name)
+    row = _row(name)
     _check_shard_map(row.make(2), row)
 
 
 def test_a_shard_map_takes_what_is_done_on_gpus_alone(monkeypatch):
     take_for_gpu(monkeypatch)
-    row = next(row for row in ROWS if row.name == "protonet-images-layer")
+    row = _row("protonet-images-layer")
     _check_shard_map(op_lstm_head(Conv4(8, None, blocks=2, fused=True), passes=2), row)
 
 
 def _check_shard_map(learner, row):
     mesh = task_mesh(4)
-    params = learner.init(jax.random.key(0), row.sample(jax.random.key(1)))
-    episodes = jax.vmap(row.sample)(jax.random.split(jax.random.key(2), 4))
-    keys = jax.random.split(jax.random.key(3), 4)
+    params, episodes, keys = _four_tasks(learner, row)
     gradient = jax.grad(meta_loss(learner, row.loss, row.loss), has_aux=True)
     same, share = PartitionSpec(), PartitionSpec(TASKS)
     shared = jax.shard_map(lambda *of: gradient(*of)[0], mesh=mesh, in_specs=(same, share, share), out_specs=same)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from faults import empty_checkpoint
 
 from oplstm_jax.checkpoint import Checkpoints
 from oplstm_jax.records import LATER_FIELDS, read_config
@@ -78,9 +79,7 @@ def test_checkpoints_without_seals_are_resumed_and_the_best_is_known(without_sea
 
 
 def test_a_damaged_best_checkpoint_is_a_clear_error(without_seals):
-    for file in (without_seals / "2" / "default").rglob("*"):
-        if file.is_file():
-            file.write_bytes(b"")
+    empty_checkpoint(without_seals / "2")
     checkpoints = Checkpoints(without_seals)
     with pytest.raises(ValueError, match="the best checkpoint .*/2 cannot be read: .*; move its .* to test step 3"):
         checkpoints.restore_best({"x": jnp.zeros(3)})
