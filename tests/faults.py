@@ -43,11 +43,13 @@ class Fault(NamedTuple):
     """What happens to a command.
 
     kill_at: it gets `signal` just before the change number so much that it makes on the disk, or `delay` seconds later;
-    0 lets it live. file_limit: bytes no file may exceed, as on a full disk. user: id it runs under. memory: bytes it
-    may take. seconds: after so many it gets SIGTERM, after twice as many SIGKILL. folder: where it runs.
+    0 lets it live. only: name of the files whose changes count there, by default all. file_limit: bytes no file may
+    exceed, as on a full disk. user: id it runs under. memory: bytes it may take. seconds: after so many it gets
+    SIGTERM, after twice as many SIGKILL. folder: where it runs.
     """
 
     kill_at: int = 0
+    only: str = ""
     signal: int = signal.SIGKILL
     delay: float = 0
     file_limit: int = 0
@@ -134,16 +136,17 @@ def _become_command(request: dict, output: int, changes: int) -> None:
 def _counter(request: dict, changes: int):
     """An audit hook that writes a byte to `changes` per change below the folder of --workdir, and kills where asked."""
     places = [word.partition("=")[2] for word in request["words"] if word.startswith("--workdir=")]
-    count = 0
+    count, name = 0, request["only"]
 
     def hook(event: str, values: tuple) -> None:
         nonlocal count
         writes = event == "open" and isinstance(values[2], int) and values[2] & WRITING
         if not (writes or event in CHANGES) or not _is_below(places, event, values):
             return
-        count += 1
         os.write(changes, b".")
-        if count == request["kill_at"]:
+        counts = not name or os.path.basename(values[0]) == name
+        count += counts
+        if counts and count == request["kill_at"]:
             _send(request["signal"], request["delay"])
 
     return hook
