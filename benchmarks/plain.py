@@ -32,7 +32,7 @@ def plain() -> Iterator[None]:
             (conv4, "max_pool", functools.partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))),
             (conv_pool, "available", lambda: False),
             (gpu, "wanted", lambda what: False),
-            (fast_weights, "prefer_factors", lambda widths, rows: False),
+            (fast_weights, "prefer_factors", lambda kernels, rows: False),
             *((sys.modules[f"oplstm_jax.learners.{name}"], "run_passes", _run_passes) for name in ("op_pass", "op_lstm_head")),
         ):
             stack.enter_context(mock.patch.object(module, name, value))

@@ -26,6 +26,7 @@
 """
 
 import functools
+import itertools
 import numbers
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,14 +39,17 @@ from oplstm_jax.bases import CONVOLUTIONAL, build_base
 from oplstm_jax.data import Augment, ImageSet, Pool, load, make_sampler, split_classes
 from oplstm_jax.data.families import FAMILIES, family_of
 from oplstm_jax.fields import check_numbers, is_mapping, is_number
+from oplstm_jax.learners.fast_weights import prefer_factors
 from oplstm_jax.learners.frozen_features import frozen_features
 from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
+from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.norm import check_mode
 from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.task_lists import task_list_digest
 from oplstm_jax.types import Learner, Params, Sampler
 
 GRADIENT_LEARNERS = ("maml", "sap", "warp_maml")  # which adapt all layers, convolutions too
+PIXELS = 28 * 28  # of Omniglot and glyphs; where there are more, factors are smaller yet
 LARGE = 84  # pixels; measured at 28, where vectorising is faster, and at 84
 
 
@@ -68,9 +72,21 @@ def _one_by_one(config: Mapping[str, Any]) -> bool:
     task on large images, which are grouped convolutions if vectorised.
     """
     if jax.default_backend() == "cpu":
-        return config["base"] in CONVOLUTIONAL or (config["learner"] == "maml" and config["data"] != "sine")
+        return config["base"] in CONVOLUTIONAL or (config["learner"] == "maml" and _forms_large_kernels(config))
     adapts = config["learner"] in GRADIENT_LEARNERS and config["base"] in CONVOLUTIONAL
     return jax.default_backend() == "gpu" and adapts and (config["image_size"] or 0) >= LARGE
+
+
+def _forms_large_kernels(config: Mapping[str, Any]) -> bool:
+    """Whether MAML has kernels of every task for pixels, rather than factors of what it changes in them."""
+    base, options = build_base(config), config["options"]
+    if config["data"] == "sine":
+        return False
+    if not isinstance(base, MLP) or (is_mapping(options) and options.get("clip") is not None):
+        return True
+    rows = config["passes"] * config["way"] * (config["train_shot"] or config["shot"])
+    widths = (PIXELS, *base.hidden, config["way"])
+    return not prefer_factors(list(itertools.pairwise(widths)), rows)
 
 
 def build_problem(config: Mapping[str, Any]) -> Problem:

@@ -32,7 +32,8 @@ def test_an_option_that_is_none_takes_a_number():
 
 @pytest.mark.parametrize(
     ("config", "expected"),
-    [(sine.get_config("maml"), None), (omniglot.get_config("op_lstm"), None), (omniglot.get_config("maml"), 1),
+    [(sine.get_config("maml"), None), (omniglot.get_config("op_lstm"), None),
+     (omniglot.get_config("maml,shot=5"), None), (omniglot.get_config("maml,passes=5,shot=10"), 1),
      (natural.get_config("protonet"), 1)],
 )  # fmt: skip
 def test_a_cpu_takes_one_task_at_a_time_where_more_do_not_fit_its_cache(config, expected):

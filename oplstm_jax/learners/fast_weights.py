@@ -1,13 +1,15 @@
-"""Fast weights of a fully connected network: meta-learned kernels changed by sums of outer products.
+"""Fast weights of a network: meta-learned kernels changed by sums of outer products.
 
-Either the outer products are added to the kernels, or only their factors are kept: R = T M rows per layer after T
-passes. Factors leave the kernels shared by all tasks, which makes the query set of a whole meta-batch one matrix
-product.
+Either the outer products are added to the kernels, or, in a fully connected network, only their factors are kept: R =
+T M rows per layer after T passes. Factors leave the kernels shared by all tasks, which makes the query set of a whole
+meta-batch one matrix product.
 """
 
-import itertools
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -25,10 +27,9 @@ class FastWeights(NamedTuple):
     factors: Params
 
 
-def prefer_factors(widths: tuple[int, ...], rows: int) -> bool:
-    """Whether `rows` factors per layer are smaller than the kernels of layers with widths (D_0, D_1, ..)."""
-    pairs = list(itertools.pairwise(widths))
-    return rows * sum(a + b for a, b in pairs) < sum(a * b for a, b in pairs)
+def prefer_factors(kernels: Sequence[tuple[int, ...]], rows: int) -> bool:
+    """Whether `rows` factors per layer are smaller than kernels of these shapes (D_in, D_out)."""
+    return rows * sum(map(sum, kernels)) < sum(map(math.prod, kernels))
 
 
 def start(weights: Params, layers: tuple[str, ...], rows: int) -> FastWeights:
@@ -84,11 +85,11 @@ def trace(base: MLP, fast: FastWeights, x: Array) -> tuple[Array, tuple[Array, .
     return apply_support(base, fast.weights, x, method="trace", factors=fast.factors)[0]
 
 
-def support_stats(base: MLP, fast: FastWeights, x: Array) -> Stats:
+def support_stats(base: nn.Module, fast: FastWeights, x: Array) -> Stats:
     """Statistics of support inputs x [M, ...] under the fast weights, as `query` takes them."""
     return apply_support(base, fast.weights, x, factors=fast.factors)[1]
 
 
-def query(base: MLP, fast: FastWeights, stats: Stats, x: Array) -> Array:
+def query(base: nn.Module, fast: FastWeights, stats: Stats, x: Array) -> Array:
     """Outputs [Q, C] of query inputs x [Q, ...] with the fast weights."""
     return apply_query(base, fast.weights, stats, x, factors=fast.factors)

@@ -16,13 +16,14 @@ def maml(
     second_order: bool = True,
     clip: float | None = None,
     recompute: bool = False,
+    low_rank: bool | None = None,
 ) -> Learner:
     """Makes the learner.
 
     net: maps x [M, ...] to outputs [M, C]; all of its parameters adapt, those of normalisation layers too.
-    passes: T, inner gradient steps. inner_lr, second_order, clip, recompute: see `InnerLoop`.
+    passes: T, inner gradient steps. inner_lr, second_order, clip, recompute, low_rank: see `InnerLoop`.
 
     params, info: see `gradient_learner`.
     """
-    loop = InnerLoop(net, loss, inner_lr, second_order, clip, adapted=lambda path: True, recompute=recompute)
+    loop = InnerLoop(net, loss, inner_lr, second_order, clip, lambda path: True, recompute, low_rank)
     return gradient_learner(loop, passes)

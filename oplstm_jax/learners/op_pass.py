@@ -3,6 +3,7 @@
 Shared by `op_lstm`, whose passes see the whole support set, and `op_lstm_sequential`, whose passes see one example.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -116,7 +117,7 @@ def run(
     shapes = jax.eval_shape(seen, 0)
     check_ways(shapes.y, how.base.outputs)
     widths = (shapes.x.shape[1], *how.base.hidden, shapes.y.shape[1])
-    smaller = fast_weights.prefer_factors(widths, passes * examples)
+    smaller = fast_weights.prefer_factors(list(itertools.pairwise(widths)), passes * examples)
     factored = passes > 0 and (smaller if how.low_rank is None else how.low_rank)
 
     def one_pass(carry: Carry, number):

@@ -18,7 +18,9 @@ class Dense(nn.Module):
     """A linear layer, x [M, D_in] -> [M, D_out], whose kernel a task may change by a sum of outer products.
 
     Parameters: kernel [D_in, D_out] and bias [D_out]. If the collection `factors` holds inputs [R, D_in] and outputs
-    [R, D_out] for the layer, the kernel used is kernel + inputs^T outputs, without being formed.
+    [R, D_out] for the layer, the kernel used is kernel + inputs^T outputs, without being formed. A derivative needs no
+    kernel either: it is x^T times that with respect to y [M, D_out], which the collection `probes` adds to the result
+    if it has one for the layer; where the collection `read` may be changed, x is put into it.
     """
 
     width: int
@@ -30,4 +32,8 @@ class Dense(nn.Module):
         y = x @ kernel + self.param("bias", self.bias_init, (self.width,))[None]
         if self.has_variable("factors", "inputs"):
             y += x @ self.get_variable("factors", "inputs").T @ self.get_variable("factors", "outputs")
+        if self.has_variable("probes", "y"):
+            y += self.get_variable("probes", "y")
+        if self.is_mutable_collection("read") and not self.is_initializing():
+            self.put_variable("read", "x", x)
         return y
