@@ -115,6 +115,7 @@ def test_pmap_takes_the_same_steps():
         "op_lstm_head-classes-layer-full",
         "op_lstm_general-sine-none",
         "maml-classes-transductive-clip",
+        "maml-classes-support-low_rank",
         "protonet-images-layer",
         "finetune-same_classes-none-classes",
     ],

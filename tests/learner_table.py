@@ -153,6 +153,7 @@ ROWS = [
     _row("maml", "sine", {"inner_lr": 0.02}, True),
     _row("maml", "sine", {"inner_lr": 0.02, "second_order": False}, True, slow=True),
     _row("maml", "classes", {"inner_lr": 0.1, "clip": 10.0}, True, norm="transductive", without_gradient=BATCH_BIASES),
+    _row("maml", "classes", {"inner_lr": 0.1, "low_rank": True}, True, norm="support", without_gradient=BATCH_BIASES),
     _row("lstm", "images", {"sizes": (8,)}, False, norm="transductive", without_gradient=CONV_BIASES),
     _row("pi_lstm", "images", {"sizes": (8,)}, True, norm="support", without_gradient=CONV_BIASES),
     _row("op_lstm_head", "images", SMALL, True, norm="transductive", without_gradient=CONV_BIASES),

@@ -59,7 +59,7 @@ def test_text_after_the_colon(text):
 
 
 OPTIONS = (
-    "sizes inputs gamma inner_lr clip recompute second_order learning_rate optimiser classes full warp_start "
+    "sizes inputs gamma inner_lr clip recompute low_rank second_order learning_rate optimiser classes full warp_start "
     "loss_scale adapt_biases"
 )
 BASES = st.one_of(

@@ -73,8 +73,8 @@ def _make_op_lstm_general(base, loss, passes, sizes=(5, 5, 1), **options):
     return op_lstm_general(chain(_needed(base, "op_lstm_general")), passes, *_two_rules(sizes), **options)
 
 
-def _make_maml(base, loss, passes, inner_lr, second_order=True, clip=None, recompute=False):
-    return maml(_needed(base, "maml"), loss, passes, inner_lr, second_order, clip, recompute)
+def _make_maml(base, loss, passes, inner_lr, second_order=True, clip=None, recompute=False, low_rank=None):
+    return maml(_needed(base, "maml"), loss, passes, inner_lr, second_order, clip, recompute, low_rank)
 
 
 def _make_sap(base, loss, passes, inner_lr, clip=10.0, transforms=TRANSFORMS, recompute=False):
