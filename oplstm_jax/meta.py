@@ -86,7 +86,11 @@ def make_gradient(learner: Learner, loss: Loss, score: Loss, tasks_at_once: int 
 
     tasks_at_once: tasks that are vectorised together, a divisor of B; blocks of them follow one another. None takes all
     of B. Fewer need less memory, and for convolutions on a CPU one task at a time is many times faster.
+
+    Raises ValueError for tasks_at_once that is no whole number above 0, and later where it does not divide B.
     """
+    if tasks_at_once is not None:
+        check_whole("tasks_at_once", tasks_at_once, smallest=1)
     whole = jax.grad(meta_loss(learner, loss, score), has_aux=True)
 
     def gradient(params: Params, episodes: Episode, keys: Array) -> tuple[Params, Log]:

@@ -11,7 +11,7 @@ from learner_table import ROWS, blobs
 
 from oplstm_jax import MLP, Episode, Split, lstm, maml, op_lstm, op_lstm_general, op_lstm_head, zoo
 from oplstm_jax.losses import cross_entropy
-from oplstm_jax.meta import make_step, task_outputs
+from oplstm_jax.meta import make_gradient, make_step, task_outputs
 from oplstm_jax.nets.chain import chain
 from oplstm_jax.nets.conv import kernel_gradient, plain_conv3x3
 from oplstm_jax.nets.conv4 import Conv4
@@ -103,6 +103,8 @@ def test_parameters_of_another_learner_are_refused_by_name():
 def test_tasks_at_once_is_a_whole_number(at_once):
     with pytest.raises(ValueError, match=f"tasks_at_once is {at_once}: expected a whole number, 1 or more"):
         make_step(WIDE, cross_entropy, cross_entropy, None, 4, tasks_at_once=at_once)
+    with pytest.raises(ValueError, match=f"tasks_at_once is {at_once}: expected a whole number, 1 or more"):
+        make_gradient(WIDE, cross_entropy, cross_entropy, tasks_at_once=at_once)
 
 
 def test_a_meta_batch_may_be_a_number_of_numpy():
