@@ -20,14 +20,14 @@ from experiments import cli
 from experiments.run import run_config
 
 CONFIG = "experiments/configs/natural.py:op_lstm_head"
-config_flags.DEFINE_config_file("config", CONFIG, "Configuration file, with :learner,field=value after it.")
+config_flags.DEFINE_config_file("config", None, f"Configuration file, with fields after it; else {CONFIG}.")
 flags.DEFINE_float("seconds", 3.0, "How long to profile.", lower_bound=0.1)
 flags.DEFINE_integer("tasks", 12_000, "How many tasks to train on.", lower_bound=1)
 TESTED = 25  # tasks of validation and of the test, which are not what is profiled
 
 
 def main() -> None:
-    config = flags.FLAGS.config
+    config = flags.FLAGS.config or flags.FLAGS["config"].parser.parse(CONFIG)
     config.train_tasks = config.validate_every = flags.FLAGS.tasks
     config.validation_tasks = config.test_tasks = TESTED
     with tempfile.TemporaryDirectory() as folder:

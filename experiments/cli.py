@@ -17,7 +17,7 @@ from typing import NoReturn
 import jax
 from absl import flags
 
-from experiments import help
+from experiments import help, overrides
 from oplstm_jax.signals import Interrupted
 
 flags.DEFINE_string("compilation_cache", None, "Folder that keeps compiled programs for the next command.")
@@ -37,7 +37,7 @@ def run(main: Callable[[], None], words: float = 0) -> None:
         if help.wanted(sys.argv[1:]):
             print(help.text(sys.modules["__main__"].__doc__ or "", sys.argv[1:]))
             sys.exit(0)
-        _words.extend(flags.FLAGS(sys.argv)[1:])
+        _words.extend(_arguments())
         if len(_words) > words:
             raise ValueError(f"unexpected argument {_words[int(words)]!r}: options are written --name=value")
     except Exception as error:  # configuration files run any code and absl raises many types
@@ -69,6 +69,15 @@ def run(main: Callable[[], None], words: float = 0) -> None:
         _fail(f"out of memory{size}: take smaller sizes, or fewer tasks at a time with --config.tasks_at_once")
 
 
+def _arguments() -> list[str]:
+    """Parses the flags and returns the arguments that are none. Raises ValueError for a field that is not there."""
+    try:
+        return flags.FLAGS(sys.argv)[1:]
+    except (AttributeError, KeyError, TypeError):  # what ml_collections raises for a field that is not there
+        overrides.check_arguments(sys.argv)
+        raise
+
+
 def _own_configs() -> str:
     """The configuration files that come with the experiments, as a list."""
     files = sorted((Path(__file__).parent / "configs").glob("*.py"))
@@ -83,16 +92,11 @@ def _fail(text: str) -> NoReturn:
 
 def _refuse(error: Exception) -> None:
     """Prints the error as one line and exits with 2."""
-    unknown = isinstance(error, AttributeError) and any(isinstance(part, KeyError) for part in error.args)
-    said = str(error.args[0].args[0] if unknown else error).strip('"')  # ml_collections wraps one in the other
+    said = str(error).strip('"')
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     text = next((line for line in lines if line.startswith("Failed loading config file")), lines[-1] if lines else "")
     for name in ("ValueError: ", "TypeError: ", "KeyError: "):
         text = text.removeprefix(name)
-    if unknown:
-        of_options = any(word.startswith(f"--config.options.{text.strip(chr(39))}=") for word in sys.argv)
-        ending = "; only options that the file of the configuration lists can be set" if of_options else ""
-        text = f"the configuration has no such field: {text}{ending}"
     if "Failed loading config file" in said and (missing := re.search(r"No such file or directory: ('.*')", text)):
         text = f"flag --config: no file {missing[1]}; expected your own or one of {_own_configs()}"
     print(f"error: {text or type(error).__name__}", file=sys.stderr)

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments import similarity
 from oplstm_jax import build, check
+from oplstm_jax.fields import is_width
 from oplstm_jax.problem import Problem
 from oplstm_jax.sharding import is_writer
 from oplstm_jax.train import finish, train_seeds
@@ -45,8 +46,8 @@ def run_seeds(config: ConfigDict, workdir: str | Path, checks: bool = False) -> 
     Each has a folder of its own in the workdir, seed0, seed1 ..., which holds what the run of that seed alone would
     leave there, up to the order of summation. A single seed has the workdir itself.
     """
-    if config.num_seeds < 1:
-        raise ValueError(f"num_seeds is {config.num_seeds}: expected 1 or more")
+    if not is_width(config.num_seeds):
+        raise ValueError(f"num_seeds is {config.num_seeds}: expected a whole number, 1 or more")
     if config.num_seeds == 1:
         return [run_config(config, workdir, checks=checks)]
     if (Path(workdir) / "config.json").exists():

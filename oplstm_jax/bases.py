@@ -29,6 +29,8 @@ def build_base(config: Mapping[str, Any]) -> nn.Module | None:
         raise ValueError(f"precision is {config['precision']}: base {config['base']} only has float32, conv4 has both")
     if config["base"] == "none":
         return None
+    if config["base"] in CONVOLUTIONAL and not is_width(config["filters"]):
+        raise ValueError(f"filters is {config['filters']!r}: expected a positive whole number")
     if config["base"] == "conv4":
         fused = config["learner"] in SHARE_FEATURES
         return Conv4(config["filters"], outputs(config), config["norm"], precision=config["precision"], fused=fused)

@@ -2,6 +2,8 @@
 
 import jax
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
 from experiments.configs import natural, omniglot, omniglot_conv4, sine
 from experiments.run import plain
@@ -28,6 +30,15 @@ def test_an_option_that_is_none_takes_a_number():
     assert config.options.gamma is None and plain(config)["options"]["gamma"] is None
     config.update_from_flattened_dict({"options.gamma": 0.1})
     assert plain(config)["options"]["gamma"] == 0.1
+
+
+def test_a_number_can_be_none_by_command_and_after_the_colon():
+    config, values = sine.get_config("maml,outer_clip=None"), flags.FlagValues()
+    words = ["train", "--config.options.clip=None"]
+    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=words)
+    values(words)
+    options = {"inner_lr": 0.003769030557807799, "second_order": True, "clip": None}
+    assert plain(values.config)["options"] == options and values.config.outer_clip is None
 
 
 @pytest.mark.parametrize(
@@ -87,7 +98,13 @@ def test_the_budget_of_sap_follows_its_shots_until_it_is_set(argument, changes, 
 
 @pytest.mark.parametrize(
     ("argument", "message"),
-    [("maml,shot=x", "not of type int"), ("maml,seed", "not of type int"), ("gpt", "unknown learner 'gpt'")],
+    [
+        ("maml,shot=x", "not of type int"),
+        ("maml,seed", "not of type int"),
+        ("gpt", "unknown learner 'gpt'"),
+        ("maml,options.clpi=3", "did you mean 'clip'.*fields of options: clip, inner_lr, second_order"),
+        ("maml,shot.most=3", "shot is 5 and has no fields"),
+    ],
 )
 def test_bad_text_after_the_colon(argument, message):
     with pytest.raises(ValueError, match=message):

@@ -1,11 +1,15 @@
 """What all configurations share: the fields, and how the text after the colon fills them."""
 
 import ast
+import functools
+import operator
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+from experiments.overrides import check_known
 from oplstm_jax.hints import hint
 
 # What every table of images should show: knowing nothing, a network trained on the support set alone, and a classifier
@@ -71,13 +75,14 @@ def _settable(value: Any) -> Any:
 def assign(config: ConfigDict, assignments: list[str]) -> ConfigDict:
     """Fills in "field=value" of each assignment. Raises ValueError for a field that does not exist or a wrong type."""
     for assignment in assignments:
-        field, _, value = assignment.partition("=")
-        if field not in config:
-            raise ValueError(f"unknown field {field!r}{hint(field, config)}; fields: {', '.join(sorted(config))}")
+        path, _, text = assignment.partition("=")
+        check_known(config, path)
+        *above, field = path.split(".")
+        holder = functools.reduce(operator.getitem, above, config)
         try:
-            config[field] = _typed(field, value, config[field])
+            holder[field] = _typed(path, text, holder[field])
         except TypeError as error:  # ml_collections' own idea of types
-            raise ValueError(f"field {field}: {value!r}: {' '.join(str(error).split())}") from None
+            raise ValueError(f"field {path}: {text!r}: {' '.join(str(error).split())}") from None
     return config
 
 
@@ -86,7 +91,7 @@ def _typed(field: str, text: str, old):
         value = text if isinstance(old, str) else ast.literal_eval(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         value = text
-    kinds = (int, float) if isinstance(old, float) else (type(old),)
+    kinds = {float: (int, float, NoneType), int: (int, NoneType)}.get(type(old), (type(old),))
     if old is not None and type(value) not in kinds:
         raise ValueError(f"field {field}: {text!r} is not of type {type(old).__name__}")
-    return float(value) if isinstance(old, float) else value
+    return float(value) if isinstance(old, float) and value is not None else value
