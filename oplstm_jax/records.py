@@ -27,6 +27,11 @@ LATER_FIELDS = {
 RESULT = ("score", "interval", "config", "metric", "params_sha256")  # what every result.json has, among more
 
 
+def entries(texts: Iterable[object]) -> list[str]:
+    """What texts such as "one machine; another" name, each once, in order."""
+    return list(dict.fromkeys(entry for text in texts for entry in str(text).split("; ")))
+
+
 def config_text(config: Mapping[str, Any]) -> str:
     """What config.json holds."""
     return json.dumps(config, indent=1, sort_keys=True)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from oplstm_jax.published import Published
-from oplstm_jax.records import own_seconds, read_result, read_scores
+from oplstm_jax.records import entries, own_seconds, read_result, read_scores
 from oplstm_jax.statistics import Estimate, compare, estimate, list_error, over_seeds, over_tasks
 
 LABELS = {
@@ -93,7 +93,7 @@ def _comparison(cell: Cell, row: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _distinct(runs: Iterable[Run], name: str) -> str:
-    return "; ".join(dict.fromkeys(entry for run in runs for entry in run.result[name].split("; ")))
+    return "; ".join(entries(run.result[name] for run in runs))
 
 
 def _seed_row(run: Run) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from oplstm_jax.records import entries
 from oplstm_jax.report import LABELS, UNTRAINED
 
 Row = dict[str, Any]
@@ -118,7 +119,7 @@ def facts(rows: list[Row]) -> list[str]:
         return ["No run is finished yet."]
 
     def all_of(name: str) -> str:
-        return ", ".join(dict.fromkeys(entry for row in done for entry in str(row[name]).split("; ")))
+        return ", ".join(entries(row[name] for row in done))
 
     seeds = sorted({seed for row in done for seed in row["seeds"]}, key=int)
     tasks = ", ".join(dict.fromkeys(str(run["over_tasks"]["count"] // len(run["seeds"])) for run in done))
