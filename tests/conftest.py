@@ -1,6 +1,7 @@
 """Strict settings for every test: no typed key is used twice, no silent rank promotion, warnings are errors."""
 
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -25,6 +26,9 @@ atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", COMPILED)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+# Tracing makes millions of objects that last: the collector would look through them all again and again.
+gc.set_threshold(200_000, 20, 100)
 
 # A shell that runs the suite in the background has it ignore Ctrl-C, which tests send to the commands they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
