@@ -1,15 +1,19 @@
-"""Fields of a configuration set by a command, --config.FIELD=VALUE: which there are, and numbers that may be None."""
+"""Fields of a configuration that a command sets: --config.FIELD=VALUE, or FIELD=VALUE after the colon of --config."""
 
+import ast
 import re
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from oplstm_jax.hints import hint
+from oplstm_jax.learners import FACTORIES, option_names
 
 OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]+)")
+COMMA = re.compile(r",(?![^(\[]*[)\]])")  # outside of brackets
 
 
 class OrNone(flags.ArgumentParser):
@@ -38,8 +42,10 @@ def check_known(config: ConfigDict, path: str) -> None:
             raise ValueError(f"unknown field {path!r}: {above} is {holder!r} and has no fields")
         if name not in holder:
             fields = f"fields of {above}" if above else "fields"
+            others = _unlisted(config) if above == "options" else []
             known = ", ".join(sorted(holder)) or "none"
-            raise ValueError(f"unknown field {path!r}{hint(name, holder)}; {fields}: {known}")
+            also = f"; after the colon of --config also {', '.join(others)}" if others else ""
+            raise ValueError(f"unknown field {path!r}{hint(name, [*holder, *others])}; {fields}: {known}{also}")
         holder, above = holder[name], f"{above}.{name}".strip(".")
 
 
@@ -52,3 +58,46 @@ def check_arguments(arguments: Sequence[str]) -> None:
             config = flags.FLAGS["config"].parser.parse(value or following)
         elif config is not None and (found := OVERRIDE.match(word)):
             check_known(config, found[1])
+
+
+def split(argument: str) -> list[str]:
+    """The parts of "learner,field=value,...", whose values may be tuples."""
+    return COMMA.split(argument)
+
+
+def assign(config: ConfigDict, assignments: list[str]) -> ConfigDict:
+    """Fills in "field=value" of each assignment; of options also those of the learner that `config` does not list.
+
+    Raises ValueError for a field that does not exist or a wrong type.
+    """
+    for assignment in assignments:
+        path, _, text = assignment.partition("=")
+        above, _, field = path.rpartition(".")
+        if above == "options" and field in _unlisted(config):
+            with config.options.unlocked():
+                config.options[field] = _typed(path, text, None)
+            continue
+        check_known(config, path)
+        holder = config[above] if above else config
+        try:
+            holder[field] = _typed(path, text, holder[field])
+        except TypeError as error:  # ml_collections' own idea of types
+            raise ValueError(f"field {path}: {text!r}: {' '.join(str(error).split())}") from None
+    return config
+
+
+def _unlisted(config: ConfigDict) -> list[str]:
+    """Options that the learner has and the configuration leaves as they are."""
+    known = option_names(config.learner) if config.get("learner") in FACTORIES else ()
+    return [name for name in known if name not in config.options]
+
+
+def _typed(field: str, text: str, old: Any) -> Any:
+    try:
+        value = text if isinstance(old, str) else ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        value = text
+    kinds = {float: (int, float, NoneType), int: (int, NoneType)}.get(type(old), (type(old),))
+    if old is not None and type(value) not in kinds:
+        raise ValueError(f"field {field}: {text!r} is not of type {type(old).__name__}")
+    return float(value) if isinstance(old, float) and value is not None else value

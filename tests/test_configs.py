@@ -96,13 +96,22 @@ def test_the_budget_of_sap_follows_its_shots_until_it_is_set(argument, changes, 
     assert config.train_tasks == plain(config)["train_tasks"] == tasks
 
 
+def test_any_option_of_the_learner_can_stand_after_the_colon_and_tuples_too():
+    config = sine.get_config("op_lstm,options.layer_gammas=True,hidden=(7,6),options.sizes=(5,1),shot=3")
+    assert config.options.layer_gammas is True and config.options.sizes == (5, 1)
+    assert (config.hidden, config.shot) == ((7, 6), 3)
+    assert config.options.is_locked
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
         ("maml,shot=x", "not of type int"),
         ("maml,seed", "not of type int"),
         ("gpt", "unknown learner 'gpt'"),
-        ("maml,options.clpi=3", "did you mean 'clip'.*fields of options: clip, inner_lr, second_order"),
+        ("maml,options.clpi=3", "did you mean 'clip'.*fields of options: clip, inner_lr, second_order; after"),
+        ("maml,options.low_rnk=3", "did you mean 'low_rank'.*after the colon of --config also recompute, low_rank"),
+        ("maml,learner=mmal,options.recompute=True", "unknown field 'options.recompute'"),
         ("maml,shot.most=3", "shot is 5 and has no fields"),
     ],
 )

@@ -1,15 +1,11 @@
 """What all configurations share: the fields, and how the text after the colon fills them."""
 
-import ast
-import functools
-import operator
 from collections.abc import Mapping
-from types import NoneType
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from experiments.overrides import check_known
+from experiments.overrides import assign, split
 from oplstm_jax.hints import hint
 
 # What every table of images should show: knowing nothing, a network trained on the support set alone, and a classifier
@@ -57,7 +53,7 @@ def configure(config: ConfigDict, argument: str, learners: Mapping[str, Any], op
 
     Raises ValueError for a learner that has no settings here, and as `assign` does.
     """
-    name, *assignments = argument.split(",")
+    name, *assignments = split(argument)
     if name not in learners:
         raise ValueError(f"unknown learner {name!r}: expected one of {', '.join(learners)}{hint(name, learners)}")
     config.learner = name
@@ -70,28 +66,3 @@ def configure(config: ConfigDict, argument: str, learners: Mapping[str, Any], op
 def _settable(value: Any) -> Any:
     """None as something that takes a number later."""
     return config_dict.placeholder(float) if value is None else value
-
-
-def assign(config: ConfigDict, assignments: list[str]) -> ConfigDict:
-    """Fills in "field=value" of each assignment. Raises ValueError for a field that does not exist or a wrong type."""
-    for assignment in assignments:
-        path, _, text = assignment.partition("=")
-        check_known(config, path)
-        *above, field = path.split(".")
-        holder = functools.reduce(operator.getitem, above, config)
-        try:
-            holder[field] = _typed(path, text, holder[field])
-        except TypeError as error:  # ml_collections' own idea of types
-            raise ValueError(f"field {path}: {text!r}: {' '.join(str(error).split())}") from None
-    return config
-
-
-def _typed(field: str, text: str, old):
-    try:
-        value = text if isinstance(old, str) else ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        value = text
-    kinds = {float: (int, float, NoneType), int: (int, NoneType)}.get(type(old), (type(old),))
-    if old is not None and type(value) not in kinds:
-        raise ValueError(f"field {field}: {text!r} is not of type {type(old).__name__}")
-    return float(value) if isinstance(old, float) and value is not None else value

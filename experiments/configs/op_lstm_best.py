@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 
 from experiments.configs import omniglot, omniglot_conv4, sine
-from experiments.configs.base import assign
+from experiments.overrides import assign, split
 
 # Of each problem: the authors' configuration, and what is changed in it.
 PROBLEMS: dict[str, tuple[Callable[[str], ConfigDict], str, dict]] = {
@@ -43,7 +43,7 @@ PROBLEMS: dict[str, tuple[Callable[[str], ConfigDict], str, dict]] = {
 
 def get_config(argument: str = "sine"):
     """The configuration of one problem: "sine" or "omniglot,shot=5"."""
-    name, *assignments = argument.split(",")
+    name, *assignments = split(argument)
     if name not in PROBLEMS:
         raise ValueError(f"unknown problem {name!r}: expected one of {', '.join(PROBLEMS)}")
     authors, learner, changes = PROBLEMS[name]
