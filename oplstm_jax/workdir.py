@@ -41,6 +41,7 @@ class Workdir:
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            _refuse_others(self.path)
             self._lock = open(self.path / ".lock", "a")
         except OSError as error:
             raise ValueError(f"workdir {path}: cannot be written: {error.strerror}") from None
@@ -56,9 +57,6 @@ class Workdir:
     def _claim(self, config: dict[str, Any]) -> None:
         file = self.path / "config.json"
         if not file.exists():
-            if others := sorted(found.name for found in self.path.iterdir() if not found.name.startswith(".")):
-                held = ", ".join(others[:3]) + ", ..." * (len(others) > 3)
-                raise ValueError(f"workdir {self.path}: holds {held} and no run: expected a new or empty folder")
             write_text(file, config_text(config))
         elif (old := config_text(read_config(self.path))) != (text := config_text(complete(config))):
             changed = [
@@ -130,6 +128,14 @@ def lock(path: str | Path, to_read: bool = False) -> Iterator[None]:
     with open(file) as held:
         _claim_lock(held, path, fcntl.LOCK_SH if to_read else fcntl.LOCK_EX)
         yield
+
+
+def _refuse_others(path: Path) -> None:
+    """Raises ValueError for a folder of something else than a run, in which not even a lock is left then."""
+    others = sorted(found.name for found in path.iterdir() if not found.name.startswith("."))
+    if others and "config.json" not in others:
+        held = ", ".join(others[:3]) + ", ..." * (len(others) > 3)
+        raise ValueError(f"workdir {path}: holds {held} and no run: expected a new or empty folder")
 
 
 def _claim_lock(file: IO, path: str | Path, kind: int = fcntl.LOCK_EX) -> None:

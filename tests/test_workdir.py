@@ -29,3 +29,10 @@ def test_a_workdir_in_use_is_refused(tmp_path):
         Workdir(tmp_path, {"a": 1})
     first.close()
     Workdir(tmp_path, {"a": 1}).close()
+
+
+def test_a_folder_of_something_else_is_refused_and_left_as_it_was(tmp_path):
+    (tmp_path / "notes").touch()
+    with pytest.raises(ValueError, match="holds notes and no run: expected a new or empty folder"):
+        Workdir(tmp_path, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
