@@ -57,6 +57,9 @@ def run(main: Callable[[], None], words: float = 0) -> None:
         number = stop.args[0] if stop.args else signal.SIGINT
         print(f"\ninterrupted by {signal.Signals(number).name}: the same command goes on from here", file=sys.stderr)
         _leave(128 + number)
+    except BrokenPipeError:  # who read what is printed has seen enough, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(128 + signal.SIGPIPE)
     except (ValueError, flags.Error, OSError) as error:
         _refuse(error)
     except FloatingPointError as error:
@@ -97,8 +100,11 @@ def _refuse(error: Exception) -> None:
     text = next((line for line in lines if line.startswith("Failed loading config file")), lines[-1] if lines else "")
     for name in ("ValueError: ", "TypeError: ", "KeyError: "):
         text = text.removeprefix(name)
+    own = f"expected your own or one of {_own_configs()}"
     if "Failed loading config file" in said and (missing := re.search(r"No such file or directory: ('.*')", text)):
-        text = f"flag --config: no file {missing[1]}; expected your own or one of {_own_configs()}"
+        text = f"flag --config: no file {missing[1]}; {own}"
+    elif isinstance(error, SyntaxError) or "earlier failure to load" in text or "no attribute 'get_config'" in text:
+        text = f"flag --config: no configuration file ({text}); {own}"
     print(f"error: {text or type(error).__name__}", file=sys.stderr)
     sys.exit(2)
 

@@ -16,7 +16,7 @@ from absl import flags
 from experiments import cli
 from experiments.run import describe, facts
 from oplstm_jax import build
-from oplstm_jax.files import write_text
+from oplstm_jax.files import check_writable, write_text
 from oplstm_jax.records import read_config, read_result
 from oplstm_jax.trained import score_trained
 
@@ -46,6 +46,8 @@ def main() -> None:
     values = {field: flags.FLAGS[flag].value for flag, field in FIELDS.items()}
     changes = {field: value for field, value in values.items() if value is not None}
     workdir = Path(cli.required("workdir"))
+    if flags.FLAGS.json:
+        check_writable(flags.FLAGS.json)
     if "eval_passes" in changes and (learner := read_config(workdir)["learner"]) in WITHOUT_PASSES:
         raise ValueError(f"flag --passes: {learner} takes no passes over the support set")
     result, _ = score_trained(workdir, **changes)

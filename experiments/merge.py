@@ -31,8 +31,9 @@ def merge(target: Path, sources: list[Path]) -> str:
     for source in sources:
         if not find_runs(source):
             raise ValueError(f"{source}: no runs there: expected folders with a config.json")
-        if source.resolve() == target.resolve():
-            raise ValueError(f"{source}: is the folder to merge into")
+        ends = source.resolve(), target.resolve()
+        if ends[0].is_relative_to(ends[1]) or ends[1].is_relative_to(ends[0]):
+            raise ValueError(f"{source}: is the folder to merge into, {target}, or one is inside the other")
     chosen: dict[Path, Path] = {run: target / run for run in find_runs(target)}
     taken: set[Path] = set()
     for source in sources:
@@ -85,7 +86,7 @@ def copy_run(source: Path, target: Path) -> None:
 
     A finished run is copied without its checkpoints, which nothing needs any more.
 
-    Raises ValueError if a process is at work in either folder.
+    Raises ValueError if a process is at work in either folder, OSError where it cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     done = ["checkpoints"] if read_result(source) is not None else []
@@ -93,7 +94,10 @@ def copy_run(source: Path, target: Path) -> None:
         held.enter_context(lock(source, to_read=True))
         held.enter_context(lock(target))
         made = Path(held.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.")))
-        shutil.copytree(source, made / "copy", ignore=shutil.ignore_patterns(".lock", f"*{PARTIAL}", *done))
+        try:
+            shutil.copytree(source, made / "copy", ignore=shutil.ignore_patterns(".lock", f"*{PARTIAL}", *done))
+        except shutil.Error as error:  # a list of what could not be copied; each says why
+            raise OSError(f"{target}: cannot be copied from {source}: {error.args[0][0][2]}") from None
         _replace(target, made / "copy", made / "replaced")
 
 

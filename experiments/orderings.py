@@ -45,6 +45,8 @@ HEADS = (
 
 
 def main() -> None:
+    if not [*flags.FLAGS.entries, *flags.FLAGS.workdirs]:
+        raise ValueError("nothing to measure: expected --entries or --workdirs")
     to = destination()
     to.mkdir(parents=True, exist_ok=True)
     measured: dict[str, Orderings] = {}

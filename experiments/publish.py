@@ -15,6 +15,7 @@ from absl import flags
 from experiments import cli
 from experiments.marked import replace_marked
 from experiments.table import FILES
+from oplstm_jax.files import atomic
 from oplstm_jax.records import read_result
 
 flags.DEFINE_string("workdir", None, "Folder of the table.")
@@ -53,7 +54,8 @@ def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:
         if too_large:
             (target / file.name).unlink(missing_ok=True)  # of an earlier run
         elif file.exists():
-            shutil.copyfile(file, target / file.name)
+            with open(file, "rb") as read, atomic(target / file.name) as written:
+                shutil.copyfileobj(read, written)
 
 
 if __name__ == "__main__":

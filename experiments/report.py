@@ -16,8 +16,9 @@ from experiments.finding import is_finding
 from experiments.table import FIGURES
 from experiments.tables import GROUPS, TABLES
 from oplstm_jax import page
-from oplstm_jax.files import write_text
+from oplstm_jax.files import check_writable, write_text
 
+OF_CELL = ("learner", "shot", "protocol", "metric", "seeds", "missing_seeds", "published")
 TITLE = "Are LSTMs good few-shot learners? Reproduced in JAX"
 
 
@@ -27,6 +28,7 @@ def main() -> None:
 
 def write_report(results: Path, to: Path) -> str:
     """Writes the page of all tables below a folder; returns a line about it. Raises ValueError if there are none."""
+    check_writable(to)
     tables = {file.parent: _read(file) for file in results.rglob("table.json") if not is_finding(file.parent)}
     if not tables:
         raise ValueError(f"{results}: no table.json there: expected folders that experiments.reproduce has written")
@@ -44,9 +46,13 @@ def _read(file: Path) -> dict:
     """A table. Raises ValueError if the file is damaged or of another kind."""
     try:
         table = json.loads(file.read_text())
-        return {**table, "cells": list(table["cells"]), "fraction": float(table["fraction"]), "name": table["name"]}
-    except (ValueError, KeyError, TypeError) as error:
+        cells = [{**cell, **{name: cell[name] for name in OF_CELL}} for cell in table["cells"]]
+        texts = {name: str(table[name]) for name in ("name", "title")}
+        return {**table, **texts, "cells": cells, "fraction": float(table["fraction"])}
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{file}: cannot be read as a table: {error}") from None
+    except KeyError as error:
+        raise ValueError(f"{file}: cannot be read as a table: it has no {error}") from None
 
 
 def _section(folder: Path, table: dict) -> page.Section:

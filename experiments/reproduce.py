@@ -33,6 +33,7 @@ from experiments.run import describe, plain, run_config, run_together
 from experiments.table import FILES, Part, Table
 from experiments.tables import DATA_SETS, GROUPS, TABLES, make_table
 from oplstm_jax import build
+from oplstm_jax.fields import check_numbers
 from oplstm_jax.workdir import InUse
 
 flags.DEFINE_string("workdir", None, "Folder of the table; made if it is not there.")
@@ -114,7 +115,13 @@ def _changed(table: Table) -> Table:
 
 
 def _asked_for(table: Table) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Learners and shots by their flags, those of the table where a flag is not given."""
+    """Learners and shots by their flags, those of the table where a flag is not given.
+
+    Raises ValueError for a flag that is given and empty.
+    """
+    for flag in ("learners", "shots", "parts"):
+        if flags.FLAGS[flag].value == []:
+            raise ValueError(f"flag --{flag} is empty: expected names or numbers, or no such flag")
     shots = tuple(cli.integers("shots")) if flags.FLAGS.shots else table.shots
     return tuple(flags.FLAGS.learners or table.learners), shots
 
@@ -133,7 +140,7 @@ def _narrowed(table: Table) -> Table:
     parts = [part.name for part in table.parts]
     for part in flags.FLAGS.parts or ():
         if part not in parts:
-            raise ValueError(f"flag --parts: unknown {part!r}: expected some of {', '.join(parts)}")
+            raise ValueError(f"flag --parts: unknown {part!r}: expected {_some_of(parts)}")
     for learner in learners:
         if learner not in table.learners:
             raise ValueError(f"flag --learners: unknown {learner!r}: expected some of {', '.join(table.learners)}")
@@ -141,6 +148,11 @@ def _narrowed(table: Table) -> Table:
         raise ValueError(f"flag --shots: {min(shots)} is not a number of shots: expected 1 or more")
     chosen = tuple(part for part in table.parts if part.name in (flags.FLAGS.parts or parts))
     return dataclasses.replace(table, learners=learners, shots=shots, parts=chosen)
+
+
+def _some_of(parts: list[str]) -> str:
+    named = [part for part in parts if part]
+    return f"some of {', '.join(named)}" if named else "no such flag: the table is of one part"
 
 
 def _train(root: Path, planned: list[PlannedRun]) -> None:
@@ -152,6 +164,8 @@ def _train(root: Path, planned: list[PlannedRun]) -> None:
     for place in places:
         if not place.is_dir():
             raise ValueError(f"flag --reuse: {place}: no such folder")
+    for run in planned:
+        check_numbers(plain(run.config))
     for config in {run.config.data: run.config for run in planned}.values():
         build.build_sampler(plain(config), "train")  # data that is not there is refused now, not when its turn comes
     root.mkdir(parents=True, exist_ok=True)

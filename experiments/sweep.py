@@ -5,7 +5,7 @@
 
 Finished variants are skipped and interrupted ones resumed; the seeds of a variant are trained in one program. The
 workdir ends up holding a folder per variant with one per seed; --to is where table.md, table.json and figure.png go
-(the workdir if not given). A sweep that chooses a configuration, `search...`, scores no test tasks.
+(the workdir if not given). A sweep that chooses a configuration, `search...`, looks at no test scores.
 """
 
 import sys
@@ -22,7 +22,7 @@ from experiments.sweeps import SWEEPS, Sweep, Variant
 flags.DEFINE_string("workdir", None, "Folder of the sweep; made if it is not there.")
 flags.DEFINE_integer("seeds", 3, "Seeds of each variant: 0, 1, ...", lower_bound=1)
 flags.DEFINE_list("variants", None, "Only these variants.")
-flags.DEFINE_integer("train_tasks", None, "Meta-training tasks of each variant (the sweep's if not given).")
+flags.DEFINE_integer("train_tasks", None, "Tasks that train each variant (the sweep's if not given).", lower_bound=1)
 flags.DEFINE_string("to", None, "Folder of the table; made if it is not there.")
 flags.DEFINE_bool("train", True, "--notrain only writes the table of what is finished.")
 

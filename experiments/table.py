@@ -14,7 +14,9 @@ from oplstm_jax.report import Cell
 
 # What may lie in the folder of a table beside its runs.
 TEXTS = ("table.md", "table.json", "table.csv", "table.tex")
-FIGURES = ("learning_curves.png", "fitted_waves.png", "episodes.png", "shots.png", "updates.png", "figure.png")
+FIGURES = tuple(
+    f"{name}.png" for name in "learning_curves fitted_waves episodes shots updates figure seeds".split()
+)
 FILES = TEXTS + FIGURES
 
 

@@ -61,7 +61,7 @@ def shots(root: Path, cells: list[report.Cell]) -> None:
 
 
 def parts(root: Path, cells: list[report.Cell]) -> None:
-    """Writes figure.png: the score of every seed, a panel for each part and number of shots, beside what bounds it."""
+    """Writes seeds.png: the score of every seed, a panel for each part and number of shots, beside what bounds it."""
     panels: dict[str, tuple[str, dict[str, list[float]]]] = {}
     bounds: dict[str, dict[str, float]] = {}
     for cell in cells:
@@ -71,7 +71,7 @@ def parts(root: Path, cells: list[report.Cell]) -> None:
             panels.setdefault(title, (cell.metric, {}))[1][cell.learner] = [float(run.scores.mean()) for run in runs]
             bounds[title] = {"chance": build.chance(config), **_unordered(config)}
     if panels:
-        figures_beyond.by_part(root / "figure.png", panels, bounds)
+        figures_beyond.by_part(root / "seeds.png", panels, bounds)
 
 
 def _unordered(config: dict) -> dict[str, float]:

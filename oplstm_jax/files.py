@@ -21,7 +21,7 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
     Its bytes are on the disk before it appears under its name. Raises OSError, naming it, where it cannot be written.
     """
     path = Path(path)
-    with naming(path):
+    with naming(path, instead_of=PARTIAL):
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -35,12 +35,13 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Gives an OSError of the block that names no file, as of a full disk, the name of this one."""
+def naming(path: Path, instead_of: str = "\0") -> Iterator[None]:
+    """Gives an OSError of the block that names no file, as of a full disk, or one that ends so, this name."""
     try:
         yield
     except OSError as error:
-        if error.filename is not None or error.errno is None:
+        named = error.filename is not None and not str(error.filename).endswith(instead_of)
+        if named or error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from None
 
@@ -51,6 +52,17 @@ def append_line(path: str | Path, text: str) -> None:
         file.write(f"{text}\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def check_writable(path: str | Path) -> None:
+    """Raises ValueError for a file that could not be written: its folder is not there, or it is a folder itself.
+
+    For commands that would otherwise only find out when their work is done.
+    """
+    path = Path(path)
+    if path.is_dir() or not path.parent.is_dir():
+        reason = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise ValueError(f"{path}: cannot be written: {reason}; expected a file in a folder that is there")
 
 
 def write_text(path: str | Path, text: str) -> None:

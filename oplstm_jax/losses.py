@@ -22,9 +22,13 @@ def cross_entropy(outputs: Array, targets: Array) -> Array:
 
 
 def accuracy(outputs: Array, targets: Array) -> Array:
-    """Fraction of queries whose largest logit is the target class. Shapes [Q, C] and [Q, C]."""
+    """Fraction of queries whose largest logit is the target class. Shapes [Q, C] and [Q, C].
+
+    NaN where a logit is NaN or +inf: a network that diverged has no largest logit, and is not right by accident.
+    """
     _check_shapes(outputs, targets)
-    return jnp.mean(jnp.argmax(outputs, axis=-1) == jnp.argmax(targets, axis=-1), dtype=outputs.dtype)
+    right = jnp.argmax(outputs, axis=-1) == jnp.argmax(targets, axis=-1)
+    return jnp.where(jnp.all(outputs < jnp.inf), jnp.mean(right, dtype=outputs.dtype), jnp.nan)
 
 
 def _check_shapes(outputs: Array, targets: Array) -> None:

@@ -10,8 +10,9 @@ import optax
 from jax.sharding import Mesh
 
 from oplstm_jax.learners.arguments import check_whole
+from oplstm_jax.params import fitting
 from oplstm_jax.sharding import on_every_device, share
-from oplstm_jax.types import Array, Episode, Learner, Loss, Objective, Params, Sampler
+from oplstm_jax.types import Array, Episode, Learner, Loss, Objective, Params, Sampler, as_sampler
 from oplstm_jax.varying import alike
 
 
@@ -34,7 +35,11 @@ class Log(NamedTuple):
 
 
 def task_objective(learner: Learner, loss: Loss) -> Objective:
-    """The meta-training loss of one task: the learner's own, else the query loss after adapting to the support."""
+    """The meta-training loss of one task: the learner's own, else the query loss after adapting to the support.
+
+    A learner's own takes the place of `loss`: of `finetune` and `warp_maml`, and of `protonet` unless it was made with
+    `loss_scale=False`.
+    """
     if learner.objective is not None:
         return learner.objective
 
@@ -53,6 +58,8 @@ def task_outputs(learner: Learner, params: Params, episode: Episode, *, key: Arr
 
 def meta_loss(learner: Learner, loss: Loss, score: Loss) -> Callable[..., tuple[Array, Log]]:
     """(params, episodes with leading B, keys [B]) -> (sum of task losses, Log): meta-batch gradients are summed.
+
+    loss: of outputs and targets, unless the learner has its own (`task_objective`). score: what is logged beside it.
 
     It raises ValueError if loss or score of a task is not a number.
     """
@@ -75,10 +82,26 @@ def _scalar(value: Array, what: str) -> Array:
     return value
 
 
-def init_state(learner: Learner, optimiser: optax.GradientTransformation, key: Array, episode: Episode) -> MetaState:
-    """Fresh meta-parameters and optimiser state; the episode serves only for shapes."""
-    params = jax.tree.map(lambda a: jnp.asarray(a, a.dtype), learner.init(key, episode))  # weak types would recompile
-    return MetaState(jnp.zeros((), jnp.int32), params, optimiser.init(params))
+def init_state(
+    learner: Learner,
+    optimiser: optax.GradientTransformation,
+    key: Array,
+    episode: Episode,
+    params: Params | None = None,
+) -> MetaState:
+    """Fresh meta-parameters and optimiser state; the episode serves only for shapes.
+
+    params: meta-parameters to go on from instead, such as those of `zoo.load`. They are copied, since `make_chunk` uses
+    up the state it is given.
+
+    Raises ValueError for params of another structure or of other shapes than the learner's.
+    """
+    if params is None:
+        start = learner.init(key, episode)
+    else:
+        start = jax.tree.map(jnp.copy, fitting(params, jax.eval_shape(learner.init, key, episode)))
+    start = jax.tree.map(lambda a: jnp.asarray(a, a.dtype), start)  # weak types would recompile
+    return MetaState(jnp.zeros((), jnp.int32), start, optimiser.init(start))
 
 
 def make_gradient(learner: Learner, loss: Loss, score: Loss, tasks_at_once: int | None = None) -> Callable:
@@ -94,12 +117,13 @@ def make_gradient(learner: Learner, loss: Loss, score: Loss, tasks_at_once: int 
     whole = jax.grad(meta_loss(learner, loss, score), has_aux=True)
 
     def gradient(params: Params, episodes: Episode, keys: Array) -> tuple[Params, Log]:
-        size = tasks_at_once or len(keys)
-        if len(keys) % size:
-            raise ValueError(f"tasks_at_once is {size}: expected a divisor of the meta-batch, {len(keys)}")
-        if size == len(keys):
+        tasks = len(episodes.support.x)
+        size = tasks_at_once or tasks
+        if tasks % size:
+            raise ValueError(f"tasks_at_once is {size}: expected a divisor of the meta-batch, {tasks}")
+        if size == tasks:
             return whole(params, episodes, keys)
-        blocks = jax.tree.map(lambda a: a.reshape(len(keys) // size, size, *a.shape[1:]), (episodes, keys))
+        blocks = jax.tree.map(lambda a: a.reshape(tasks // size, size, *a.shape[1:]), (episodes, keys))
 
         def add(total, block):
             return jax.tree.map(jnp.add, total, whole(params, *block)), None
@@ -107,7 +131,7 @@ def make_gradient(learner: Learner, loss: Loss, score: Loss, tasks_at_once: int 
         log = Log(jnp.zeros(()), jnp.zeros(()))
         start = (alike(jax.tree.map(jnp.zeros_like, params), params), alike(log, params, episodes, keys))
         (grads, log), _ = jax.lax.scan(add, start, blocks)
-        return grads, jax.tree.map(lambda a: a * size / len(keys), log)
+        return grads, jax.tree.map(lambda a: a * size / tasks, log)
 
     return gradient
 
@@ -122,6 +146,8 @@ def make_step(
     axis: str | None = None,
 ) -> Callable[[MetaState, Array, Sampler], tuple[MetaState, Log]]:
     """One meta-step (state, run key, sample) -> (state, Log), episodes sampled inside it by `sample(key)`.
+
+    loss: of outputs and targets, unless the learner has its own (`task_objective`). score: what is logged beside it.
 
     Everything random in step s of a run comes from `fold_in(run key, s)`, so a resumed run draws the same numbers.
 
@@ -155,11 +181,13 @@ def make_chunk(
 ) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:
     """A jitted loop on the device: (state, run key, number of steps, sample) -> (state, Log averaged over the steps).
 
-    The number of steps is a traced value: chunks of any length share one compilation. The old state is donated.
+    The number of steps is a traced value: chunks of any length share one compilation. The old state is donated: it, and
+    the arrays that it was made of, cannot be used again.
 
+    sample: a `Sampler`; another function is compiled anew for each function object.
     mesh: devices that share the tasks; the step must then have been made for their axis.
     """
-    return jax.jit(on_every_device(_run_steps(step), mesh), donate_argnums=0)
+    return _checked(jax.jit(on_every_device(_run_steps(step), mesh), donate_argnums=0))
 
 
 def make_pmap_chunk(step: Callable, axis: str) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:
@@ -167,7 +195,19 @@ def make_pmap_chunk(step: Callable, axis: str) -> Callable[[MetaState, Array, in
 
     State, in and out, has a leading dimension of devices (`flax.jax_utils.replicate`); the other arguments have none.
     """
-    return jax.pmap(_run_steps(step), axis, in_axes=(0, None, None, None), out_axes=(0, None), donate_argnums=0)
+    given, found = (0, None, None, None), (0, None)
+    return _checked(jax.pmap(_run_steps(step), axis, in_axes=given, out_axes=found, donate_argnums=0))
+
+
+def _checked(run: Callable) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:
+    """A compiled chunk that takes any function as sampler. It raises ValueError for steps that are no whole number."""
+
+    def chunk(state: MetaState, run_key: Array, steps: int, sample: Sampler) -> tuple[MetaState, Log]:
+        if not jnp.issubdtype(jnp.result_type(steps), jnp.integer):
+            raise ValueError(f"steps is {steps!r}: expected a whole number")
+        return run(state, run_key, steps, as_sampler(sample))
+
+    return chunk
 
 
 def _run_steps(step: Callable) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:

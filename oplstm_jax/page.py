@@ -15,6 +15,7 @@ TEMPLATE = string.Template((Path(__file__).parent / "page.html").read_text())
 CAPTIONS = {
     "shots.png": "Test score against support examples; bars: 95 % intervals over seeds, hollow markers: published.",
     "updates.png": "OP-LSTM's updates beside gradient descent's, and its weights beside prototypes, over training.",
+    "seeds.png": "Test score of every seed, a dot each, and their mean; dashed: chance, and what bounds learners.",
     "figure.png": "Validation score against training tasks or time, a line per seed.",
     "learning_curves.png": "Validation score over meta-training, a line per seed.",
     "fitted_waves.png": "One test task: what each learner makes of the support points.",
@@ -121,7 +122,7 @@ def _wall_times(rows: list[Row]) -> str:
             (
                 "",
                 [
-                    f"{LABELS[row['learner']]}, {row['shot']}-shot",
+                    ", ".join(filter(None, (row.get("part"), LABELS[row["learner"]], f"{row['shot']}-shot"))),
                     ours,
                     clock(theirs) if theirs else "–",
                     row["hardware"],

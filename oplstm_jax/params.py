@@ -1,7 +1,9 @@
 """Parameters as plain files: one `.npz`, its arrays named by their path in the tree, and a digest of their bytes."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +15,7 @@ from oplstm_jax.types import Params
 
 def named_arrays(params: Params) -> dict[str, np.ndarray]:
     """The leaves of a parameter tree by path, such as `base/dense_0/kernel` or `lstm/0/w_ih`, sorted by path."""
-    leaves = jax.tree_util.tree_flatten_with_path(params)[0]
-    return dict(sorted((jax.tree_util.keystr(path, simple=True, separator="/"), np.asarray(a)) for path, a in leaves))
+    return {name: np.asarray(leaf) for name, leaf in sorted(path_leaves(params).items())}
 
 
 def sha256(params: Params) -> str:
@@ -36,14 +37,32 @@ def load(path: str | Path, like: Params) -> Params:
 
     Raises ValueError naming the first array that is missing, unexpected or of another shape.
     """
-    arrays = read_arrays(path, "parameters")
-    leaves, structure = jax.tree_util.tree_flatten_with_path(like)
-    names = [jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in leaves]
-    for name in sorted({*names, *arrays}):
-        if name not in arrays or name not in names:
-            raise ValueError(f"{path}: {'unexpected' if name in arrays else 'missing'} array {name!r}")
-    for name, (_, leaf) in zip(names, leaves, strict=True):
+    return _arranged(read_arrays(path, "parameters"), like, str(path))
+
+
+def fitting(params: Params, like: Params) -> Params:
+    """Parameters that have the structure of `like`, in its dtypes. Raises ValueError as `load` does."""
+    return _arranged(path_leaves(params), like, "params")
+
+
+def path_leaves(tree: Params) -> dict[str, Any]:
+    """The leaves of a tree by path, in the order of the tree."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def _arranged(arrays: Mapping[str, Any], like: Params, source: str) -> Params:
+    expected = path_leaves(like)
+    for name in sorted({*expected, *arrays}):
+        if name not in arrays or name not in expected:
+            raise ValueError(f"{source}: {'unexpected' if name in arrays else 'missing'} array {name!r}")
+    for name, leaf in expected.items():
         if arrays[name].shape != leaf.shape:
-            raise ValueError(f"{path}: array {name!r} has shape {arrays[name].shape}, expected {leaf.shape}")
-    found = [jnp.asarray(arrays[n], leaf.dtype) for n, (_, leaf) in zip(names, leaves, strict=True)]
-    return jax.tree_util.tree_unflatten(structure, found)
+            raise ValueError(f"{source}: array {name!r} has shape {arrays[name].shape}, expected {leaf.shape}")
+    found = [jnp.asarray(_as_kept(arrays[name], leaf.dtype), leaf.dtype) for name, leaf in expected.items()]
+    return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(like), found)
+
+
+def _as_kept(array: Any, dtype: Any) -> Any:
+    """The array; numpy's files have no name for bfloat16 and its like, and say two bytes where they hold one."""
+    return array.view(dtype) if array.dtype.kind == "V" and array.dtype.itemsize == dtype.itemsize else array

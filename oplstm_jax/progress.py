@@ -1,9 +1,11 @@
 """Progress of long work: one line that renews itself on a terminal, plain lines now and then in a log."""
 
+import os
 import sys
 import time
 
 LOG_SECONDS = 30  # between plain lines
+COLUMNS = 80  # where a terminal does not say
 
 
 class Progress:
@@ -25,7 +27,7 @@ class Progress:
         self._shown = now
         text = self._text(line, now)
         end = "\n" if finished or not terminal else ""
-        print(f"\r{text:<100}" if terminal else text, end=end, file=sys.stderr, flush=True)
+        print(f"\r{text[: _columns() - 1]}\x1b[K" if terminal else text, end=end, file=sys.stderr, flush=True)
 
     def _text(self, line: dict, now: float) -> str:
         since, tasks = self._start or (now, line["tasks"])
@@ -36,6 +38,14 @@ class Progress:
         if "validation_score" in line:
             text += f", validation {line['validation_score']:.4g}"
         return f"{text}, {clock(left)} left"
+
+
+def _columns() -> int:
+    """Of the terminal that shows the progress; one line too long would be two, of which only the last renews itself."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS
+    except (OSError, ValueError):
+        return COLUMNS
 
 
 def clock(seconds: float) -> str:

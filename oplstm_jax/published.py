@@ -124,7 +124,7 @@ UPDATES: dict[str, Published] = {
 }
 
 # Wall time of one of the authors' runs on an RTX 2080 Ti in seconds: data -> learner -> value. miniImageNet's are
-# of 1 shot; the shots of Omniglot's are not stated.
+# of 1 shot; the shots of Omniglot's are not stated, and tables show them beside runs with 1 shot.
 SECONDS: dict[str, dict[str, float]] = {
     "omniglot": {"op_lstm": 11_580, "maml": 74_580, "pi_lstm": 30_480, "protonet": 8_880},
     "mini": {

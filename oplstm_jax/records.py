@@ -24,6 +24,7 @@ LATER_FIELDS = {
     "final_learning_rate": None,
     "optimiser": "adam",
 }
+CONFIG = ("learner", "base", "hidden", "options", "data", "norm", "seed", "way", "shot")  # what every config.json has
 RESULT = ("score", "interval", "config", "metric", "params_sha256")  # what every result.json has, among more
 
 
@@ -60,7 +61,13 @@ def write_result(path: str | Path, result: dict, scores: np.ndarray) -> None:
 
 def read_metrics(path: str | Path) -> list[dict]:
     """The lines of a workdir's metrics.jsonl, [] if there are none. Raises ValueError for a line that is damaged."""
-    return read_lines(Path(path) / "metrics.jsonl", "step")
+    file = Path(path) / "metrics.jsonl"
+    lines = read_lines(file, "step", "tasks")
+    for number, line in enumerate(lines, 1):
+        for name, found in line.items():
+            if isinstance(found, bool) or not isinstance(found, (int, float)):
+                raise ValueError(f"{file}: line {number}: damaged: {name} is {found!r}: expected a number")
+    return lines
 
 
 def read_lines(file: Path, *fields: str) -> list[dict]:
@@ -75,7 +82,7 @@ def write_lines(file: Path, lines: Iterable[dict]) -> None:
 
 
 def own_seconds(result: dict[str, Any]) -> float:
-    """A run's share of the wall time of the program that trained it, alone or with other seeds."""
+    """A run's share of the wall time of the programs that trained it, alone or with other seeds."""
     return result["wall_seconds"] / result.get("trained_together", 1)
 
 
@@ -108,7 +115,7 @@ def read_config(path: str | Path) -> dict:
         runs = sorted(found.parent.name for found in Path(path).glob("*/config.json"))
         ending = f", such as {runs[0]} in it" if runs else ""
         raise ValueError(f"workdir {path}: no config.json there: expected the folder of a training run{ending}")
-    return complete(_parse(file.read_bytes(), str(file)))
+    return complete(_parse(file.read_bytes(), str(file), *CONFIG))
 
 
 def _parse(content: bytes, source: str, *fields: str) -> dict:

@@ -19,7 +19,10 @@ class Run(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What a checkpoint holds: the state of a run, and how long it took to get there, in seconds (scalar)."""
+    """What a checkpoint holds: the state of a run, and how long it took to get there, in seconds (scalar).
+
+    Of the time of a program that trains several runs each has an equal share.
+    """
 
     state: MetaState
     seconds: Any

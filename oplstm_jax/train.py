@@ -71,8 +71,12 @@ def train_seeds(problem: Problem, settings: Settings, workdirs: Sequence[Workdir
 
 
 def _train(problem: Problem, settings: Settings, program: Program, files: list[Run], saved: list[Saved]) -> float:
-    """The loop itself, from the saved states to the last step; returns the seconds of this and earlier sittings."""
-    state, before, count = program.join([run.state for run in saved]), float(saved[0].seconds), len(files)
+    """The loop itself, from the saved states to the last step; returns the seconds of this and earlier sittings.
+
+    They are those of all runs together: of earlier sittings too, in which others may have shared the program.
+    """
+    state, count = program.join([run.state for run in saved]), len(files)
+    before = float(np.mean([run.seconds for run in saved]))  # of each of them
     total, validate_every = settings.steps(settings.train_tasks), settings.steps(settings.validate_every)
     done = int(saved[0].state.step)
     state, _ = program.advance(state, 0)  # compiles, so that rates are those of the work itself
@@ -89,13 +93,13 @@ def _train(problem: Problem, settings: Settings, program: Program, files: list[R
             stop, late = agreed(bool(caught), time.monotonic() - last_save > SAVE_SECONDS)
             if validates or stop or late:
                 last_save = time.monotonic()
-                runs.save(files, unstack(state, count), done, before + last_save - began, qualities)
+                runs.save(files, unstack(state, count), done, before + (last_save - began) / count, qualities)
             if stop:
                 break
         if agreed(bool(caught))[0]:  # maybe while the last state was saved, or in another process alone
             runs.wait(files)
             raise signals.Interrupted((caught or [signal.SIGTERM])[0])
-    return before + time.monotonic() - began
+    return before * count + time.monotonic() - began
 
 
 def _advance(program: Program, state, done: int, goal: int, meta_batch: int, count: int):

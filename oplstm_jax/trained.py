@@ -7,7 +7,9 @@ import jax
 import numpy as np
 
 from oplstm_jax import build, params
+from oplstm_jax.data.families import family_of
 from oplstm_jax.evaluate import make_evaluate, task_keys
+from oplstm_jax.finite import check_scores
 from oplstm_jax.records import read_config, read_result
 from oplstm_jax.statistics import Estimate, estimate
 from oplstm_jax.types import Episode, Learner, Params
@@ -51,22 +53,26 @@ def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], 
     changes: fields of the configuration; `data` (and `image_size`) may name another set, whose test classes are then
     used at the size the run was trained with.
 
-    Raises ValueError for conditions that are impossible or that the trained parameters do not fit.
+    Raises ValueError for conditions that are impossible or that the trained parameters do not fit, FloatingPointError
+    for scores that are not finite.
     """
     config, trained_on = read_config(workdir), read_result(workdir) or {}
-    if changes.get("data", config["data"]) != config["data"] and "image_size" not in changes:
-        changes["image_size"] = trained_on.get("input_shape", [None])[0]
+    known = trained_on.get("input_shape")  # early results did not say it
+    if (other := changes.get("data", config["data"])) != config["data"]:
+        pixels = known[0] if known and len(known) == 3 and not family_of(other) else None
+        changes = {"image_size": pixels, **changes}
     changed = {**config, **changes}
     settings = build.build_settings(changed)
-    problem, sample = build.build_problem(changed), build.build_sampler(changed, "test")
+    same = {name: config[name] for name in ("data", "image_size")}  # a learner may depend on what it was trained on
+    score, sample = build.build_problem({**changed, **same}).score, build.build_sampler(changed, "test")
     shapes = jax.eval_shape(sample, jax.random.key(0))
-    found, known = list(shapes.support.x.shape[1:]), trained_on.get("input_shape")  # early results did not say it
+    found = list(shapes.support.x.shape[1:])
     if known and found != known:
         raise ValueError(f"{changed['data']}: inputs are {found}, but the run was trained on {known}")
-    same = {name: config[name] for name in ("data", "image_size")}  # a learner may depend on what it was trained on
     learner, weights = load_trained(workdir, shapes, **{**changes, **same})[1:]
-    evaluate = make_evaluate(learner, problem.score, settings.tasks_at_once)
+    evaluate = make_evaluate(learner, score, settings.tasks_at_once)
     scores = np.asarray(evaluate(weights, task_keys("test", changed["test_tasks"]), sample))
+    check_scores(scores, "test")
     return {**trained_on, **_conditions(changed), **_outcome(estimate(scores))}, scores
 
 

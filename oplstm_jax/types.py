@@ -8,7 +8,8 @@ Dimension letters, used as suffixes and in docstrings everywhere:
     T  passes over the support set      L  layers of the base-learner
     D  units (coordinates) of a layer   H  hidden units of an LSTM      F  features
 
-All mathematics is written for one task. Tasks are batched by `jax.vmap` in `oplstm_jax.meta` and nowhere else.
+All mathematics is written for one task. Learners know no batches: tasks are put together outside of them, by `jax.vmap`
+in `oplstm_jax.meta` for meta-training and by `jax.lax.map` where tasks are scored or looked at.
 """
 
 from collections.abc import Callable
@@ -74,6 +75,13 @@ class Objective(Protocol):
     """
 
     def __call__(self, params: Params, episode: Episode, *, key: Array | None = None) -> tuple[Array, Array]: ...
+
+
+def as_sampler(sample: Callable[[Array], Episode]) -> Sampler:
+    """Any function key -> Episode as a `Sampler`. Raises ValueError for what is no function."""
+    if not callable(sample):
+        raise ValueError(f"sample is {type(sample).__name__}: expected a function key -> Episode")
+    return sample if isinstance(sample, jax.tree_util.Partial) else jax.tree_util.Partial(sample)
 
 
 class Learner(NamedTuple):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from oplstm_jax import progress
+
 ROOT = Path(__file__).parents[1]
 TRAIN = ["experiments.train", "--workdir=WORKDIR"]
 PI = "--config=experiments/configs/sine.py:pi_lstm"
@@ -36,6 +38,8 @@ BAD = {
     "field of a field": ([*TRAIN, PI, "--config.shot.most=5"], "'shot.most': shot is 5 and has no fields"),
     "no number": ([*TRAIN, PI, "--config.shot=None"], "shot is None: expected a number above 0"),
     "no filters": ([*TRAIN, "--config=experiments/configs/glyphs.py:maml,filters=None"], "filters is None: expected"),
+    "a configuration that is none": ([*TRAIN, "--config=README.md"], "no configuration file (unterminated"),
+    "a folder as configuration": ([*TRAIN, "--config=docs"], "no configuration file (Configuration is not"),
     "no seeds": ([*TRAIN, PI, "--config.num_seeds=None"], "num_seeds is None: expected a whole number"),
     "misspelt field after the colon": ([*TRAIN, f"{PI},shoot=5"], "did you mean 'shot'?"),
     "missing config file": ([*TRAIN, "--config=experiments/configs/cosine.py"], "cosine.py"),
@@ -60,6 +64,20 @@ BAD = {
         ["experiments.evaluate", "--workdir=results/omniglot/runs/protonet-1shot-seed0", "--passes=5"],
         "protonet takes no passes",
     ),
+    "a seed too large": (
+        ["experiments.reproduce", "sine", "--workdir=WORKDIR", "--seeds=99999999999"],
+        "seed is 99999999999: expected a whole number, 0 or more and below",
+    ),
+    "no learners": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--learners="], "flag --learners is empty"),
+    "no shots": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--shots="], "flag --shots is empty"),
+    "parts of one": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--parts=x"], "the table is of one part"),
+    "no tasks of a sweep": (["experiments.sweep", "widths", "--workdir=WORKDIR", "--train_tasks=0"], "train_tasks"),
+    "nothing to measure": (["experiments.orderings", "--to=WORKDIR", "--entries="], "expected --entries or --workdirs"),
+    "a page in no folder": (["experiments.report", "--to=WORKDIR/report.html"], "there is no folder"),
+    "a result in no folder": (
+        ["experiments.evaluate", "--workdir=results/sine/runs/maml-5shot-seed0", "--json=WORKDIR/result.json"],
+        "there is no folder",
+    ),
     "seeds": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--seeds=0,x"], "--seeds"),
     "no run": (["experiments.evaluate", "--workdir=WORKDIR"], "config.json"),
     "a folder of runs": (["experiments.evaluate", "--workdir=results/sine/runs"], "such as lstm-10shot-seed0 in it"),
@@ -78,7 +96,8 @@ def test_bad_input(commands, case, tmp_path):
 
 
 def test_train_evaluate_and_refuse_another_config(tmp_path):
-    done = command(*TRAIN, PI, *TINY, workdir=tmp_path)
+    small = [PI, *TINY, "--config.options.sizes=(8,8)"]
+    done = command(*TRAIN, *small, workdir=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "result.json").read_text())
     assert f"{result['score']:.4f}" in done.stdout
@@ -89,7 +108,7 @@ def test_train_evaluate_and_refuse_another_config(tmp_path):
     more_passes = command("experiments.evaluate", "--workdir=WORKDIR", "--passes=6", workdir=tmp_path)
     assert more_passes.returncode == 0 and more_passes.stdout != again.stdout
 
-    other = command(*TRAIN, PI, *TINY, "--config.seed=3", workdir=tmp_path)
+    other = command(*TRAIN, *small, "--config.seed=3", workdir=tmp_path)
     assert other.returncode == 2
     assert other.stderr.count("\n") == 1 and '"seed": 3' in other.stderr
 
@@ -131,7 +150,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
     assert any((tmp_path / "checkpoints").iterdir())
 
 
-GLYPHS = "--config=experiments/configs/glyphs.py:protonet,meta_batch=2"
+GLYPHS = "--config=experiments/configs/glyphs.py:protonet,meta_batch=2,filters=16"
 
 
 def test_a_run_on_images_is_tested_on_other_images_and_ways(tmp_path, shared):
@@ -161,7 +180,8 @@ def test_learners_of_a_fixed_number_of_classes_say_so(tmp_path):
 
 def test_tables_of_images_show_both_protocols_and_floors(tmp_path):
     words = ["experiments.reproduce", "omniglot", "--workdir=WORKDIR", "--data=glyphs", "--shots=1", "--seeds=0"]
-    done = command(*words, "--learners=random,finetune", "--fraction=0.0005", workdir=tmp_path)
+    fields = "--fields=test_tasks=60,validation_tasks=20"
+    done = command(*words, "--learners=random,finetune", "--fraction=0.0005", fields, workdir=tmp_path)
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "table.md").read_text()
     assert "| learner | 1-shot, 15 queries | 1-shot, k queries |" in table
@@ -202,3 +222,22 @@ def test_a_signal_that_comes_while_garbage_is_collected_is_not_lost(number, agai
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 128 + number and "Traceback" not in done.stderr
     assert f"interrupted by {number.name}" in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly():
+    words = f"{sys.executable} -m experiments.compare results/pooling/runs/hidden results/pooling/runs/hidden"
+    script = f"set -o pipefail; {words} | true"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_progress_keeps_to_one_line_of_the_terminal(columns, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(progress, "_columns", lambda: columns)
+    shown, rate = progress.Progress(70_000), {"tasks_per_second": 3.0, "loss": 0.123456, "score": 0.654321}
+    for tasks in (100, 200):
+        shown.show({"tasks": tasks, "validation_score": 0.5, **rate})
+    lines = capsys.readouterr().err.removeprefix("\r").replace("\x1b[K", "").split("\r")
+    assert len(lines) == 2 and all(0 < len(line) < columns for line in lines)
+    assert lines[0].startswith("100/70000 tasks, 3/s, loss 0.1235")

@@ -1,13 +1,11 @@
 """The original's golden cases, as a library user and as the command sees them."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import compiling
 import jax
 import numpy as np
 import pytest
@@ -45,18 +43,16 @@ LARGE = (
 # Whole families, but for the longest case, which another one contains but for the bound on its gradients.
 LONGEST = "sap_conv4_1shot_T2"
 FAMILIES = ["lstm", "maml", "op_lstm_head", "op_lstm_omniglot", "protonet", "sap", "warp_maml"]
-RUN_LONG = ("sap", "warp_maml")
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, pytest.param(LONGEST, marks=pytest.mark.slow)])
 def test_golden_cases_of_the_shared_folder(family, shared):
-    """With the small ones above, all 32. In a process of their own, compiled with some optimisation where that pays."""
+    """With the small ones above, all 32. In a process of their own."""
     names = [name for name in LARGE if name.startswith(family) and name != LONGEST]
     names = [LONGEST] if family == LONGEST else names
     files = [str(shared / "golden" / f"{name}.npz") for name in names]
     command = [sys.executable, "-m", "oplstm_jax.compat", *files]
-    environment = {**os.environ, "XLA_FLAGS": compiling.fast(level=1)} if family.startswith(RUN_LONG) else None
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line.split(" ")[0] for line in done.stdout.splitlines() if line.endswith(" ok")] == names
 

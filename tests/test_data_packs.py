@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from oplstm_jax.data import load
+from oplstm_jax.data import image_set, load
+from oplstm_jax.data.cache import write_pack
 
 NO_JPEG = np.zeros(9, np.uint8)
 PACK = {
@@ -33,8 +34,8 @@ def test_a_pack_is_sorted_by_class_and_classes_without_images_are_left_out(tmp_p
         ({"labels": np.array([0, 1, 3])}, "labels go from 0 to 3; expected 0 to 2"),
         ({"labels": np.array([0.0, 1.0, 2.0])}, "labels are float64"),
         ({"class_names": np.array([1, 2, 3])}, "class names are no list of strings"),
-        ({"class_split": np.array([0, 1])}, r"class split is int64 \[2\]; expected \[3\]"),
-        ({"class_split": np.array([0, 0, 7])}, r"class splits are \[0, 7\]"),
+        ({"class_split": np.array([0, 1])}, r"class split is int64 \[2\]; expected integers 0, 1, 2 or names, \[3\]"),
+        ({"class_split": np.array([0, 0, 7])}, r"p.npz: class splits are \[0, 7\]; expected 0, 1 or 2 \(train, val"),
         ({"images": np.zeros((3, 4, 4), np.float32)}, "images are float32"),
         ({"labels": np.array([0, 1, None], dtype=object)}, "cannot read pack .*allow_pickle"),
         ({"images": None, "packed": np.zeros((3, 1), np.uint8), "shape": np.array([4, 4])}, "1 bytes per image"),
@@ -71,3 +72,14 @@ def test_cut_packs_are_one_clear_line(tmp_path, keep):
     (tmp_path / "p.npz").write_bytes((tmp_path / "p.npz").read_bytes()[:keep])
     with pytest.raises(ValueError, match="cannot read pack"):
         load(tmp_path / "p.npz")
+
+
+def test_a_set_that_has_an_image_in_two_splits_says_so_in_its_pack(tmp_path, caplog):
+    images = np.zeros((3, 4, 4, 1), np.uint8) + np.array([1, 2, 1], np.uint8)[:, None, None, None]
+    parts = "published", images, [1, 1, 1], ("a", "b", "c"), [0, 1, 2]
+    with pytest.raises(ValueError, match="the same image is in class 'a'"):
+        image_set(*parts)
+    whole = image_set(*parts, allow_shared=True)
+    write_pack(tmp_path / "p.npz", whole)
+    assert load(tmp_path / "p.npz").digest == whole.digest
+    assert f"{tmp_path / 'p.npz'}: the same image is in class 'a'" in caplog.text

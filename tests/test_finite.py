@@ -8,6 +8,7 @@ import pytest
 from tiny import line_problem, run, sample_line
 
 from oplstm_jax import check, finite
+from oplstm_jax.losses import accuracy
 from oplstm_jax.meta import Log, MetaState, make_chunk
 from oplstm_jax.params import sha256
 from oplstm_jax.records import read_metrics
@@ -43,6 +44,15 @@ def test_a_run_ends_with_the_step_the_parameters_and_the_last_checkpoint(tmp_pat
     assert [line["step"] for line in read_metrics(tmp_path)] == [5, 10, 15]
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_network_that_diverged_is_not_right_by_accident(bad):
+    targets = jnp.eye(5)
+    assert accuracy(jnp.full((5, 5), -jnp.inf).at[:, 0].set(0.0), targets) == pytest.approx(0.2)  # masked, not diverged
+    assert jnp.isnan(accuracy(jnp.full((5, 5), bad), targets))
+    with pytest.raises(FloatingPointError, match="2 of 3 test scores are not finite"):
+        finite.check_scores(np.array([0.2, *map(float, [accuracy(jnp.full((5, 5), bad), targets)] * 2)]), "test")
+
+
 def test_skipped_steps_change_nothing_and_are_counted(tmp_path):
     tested = run(tmp_path, poisoned(BAD_STEP, 18, 33), skip_nonfinite=True)
     lines = read_metrics(tmp_path)
@@ -73,7 +83,7 @@ def test_the_first_parameters_that_are_not_finite_are_named_and_the_others_count
     state = MetaState(jnp.zeros((), jnp.int32), {f"p{i}": jnp.zeros(2) for i in range(6)}, ())
     chunk, key = make_chunk(step), jax.random.key(0)
     error = finite.NotFinite(1.0, 0, 5)
-    text = finite.locate(lambda state, steps: chunk(state, key, steps, None), state, error)
+    text = finite.locate(lambda state, steps: chunk(state, key, steps, sample_line), state, error)
     assert "at step 4 it is 1, not finite after it: p0, p1, p2, p3 and 2 more; " in text
     assert text.endswith("the last checkpoint is of step 0")
 

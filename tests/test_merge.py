@@ -139,3 +139,32 @@ def test_scores_that_cannot_be_read_are_named(copy):
     (source / RUN / "test_scores.npy").write_bytes(b"damaged")
     with pytest.raises(ValueError, match="source/.*/test_scores.npy: cannot be read as scores"):
         merge(target, [source])
+
+
+@pytest.mark.parametrize("inner", ["inner", "."])
+def test_folders_inside_one_another_are_refused(copy, inner):
+    source = copy("source")
+    for target, taken in ((source / inner, source), (source, source / RUN)):
+        with pytest.raises(ValueError, match="is the folder to merge into, .*, or one is inside the other"):
+            merge(target, [taken])
+    assert [path.name for path in source.iterdir()] == [RUN]
+
+
+def test_what_cannot_be_copied_says_why_in_one_line(copy, tmp_path, monkeypatch):
+    def full(source, target, **_):
+        raise OSError(28, "No space left on device", str(target))
+
+    source = copy("source")
+    monkeypatch.setattr(shutil, "copy2", full)
+    monkeypatch.setattr(shutil.copytree, "__defaults__", (False, None, full, False, False))
+    with pytest.raises(OSError, match=f"target/{RUN}: cannot be copied from .*: .Errno 28. No space left") as caught:
+        merge(tmp_path / "target", [source])
+    assert len(str(caught.value)) < 500
+    assert not list((tmp_path / "target").iterdir())
+
+
+@pytest.mark.parametrize("text", ["{}", '{"learner": "maml", "data": "sine"}'])
+def test_a_configuration_that_lacks_fields_is_damaged(text, tmp_path):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match="config.json: damaged: expected an object with learner, base"):
+        read_config(tmp_path)

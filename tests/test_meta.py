@@ -1,5 +1,6 @@
 """A meta-step: blocks of tasks add up, no second compilation comes after the first, and what cannot be is refused."""
 
+import functools
 import re
 
 import jax
@@ -9,6 +10,7 @@ import optax
 import pytest
 from learner_table import blobs
 
+from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.learners import make, option_names
 from oplstm_jax.learners.protonet import protonet
 from oplstm_jax.losses import accuracy, cross_entropy
@@ -43,11 +45,64 @@ def test_chunks_of_all_lengths_share_one_compilation():
     init_key, episode_key, run_key = jax.random.split(jax.random.key(0), 3)
     sample, optimiser = jax.tree_util.Partial(blobs), optax.adam(1e-3)
     state = init_state(LEARNER, optimiser, init_key, blobs(episode_key))
-    chunk = make_chunk(make_step(LEARNER, cross_entropy, accuracy, optimiser, 2))
+    step, traces = make_step(LEARNER, cross_entropy, accuracy, optimiser, 2), []
+
+    def counted(*given):
+        traces.append(1)
+        return step(*given)
+
+    chunk, found = make_chunk(counted), set()
     for steps in (0, 1, 3):
         state, _ = chunk(state, jax.random.clone(run_key), steps, sample)
-    assert chunk._cache_size() == 1
+        found.add(len(traces))
+    assert len(found) == 1
     assert int(state.step) == 4
+
+
+def test_any_function_is_a_sampler():
+    step = make_step(LEARNER, cross_entropy, accuracy, optax.adam(1e-3), 2)
+    found = []
+    for sample in (jax.tree_util.Partial(blobs), lambda key: blobs(key), functools.partial(blobs)):
+        state = init_state(LEARNER, optax.adam(1e-3), jax.random.key(0), blobs(jax.random.key(1)))
+        state, log = make_chunk(step)(state, jax.random.key(2), 2, sample)
+        scores = make_evaluate(LEARNER, accuracy)(state.params, task_keys("test", 3), sample)
+        found.append((float(log.loss), scores.tolist()))
+    assert found[0] == found[1] == found[2]
+    state = init_state(LEARNER, optax.adam(1e-3), jax.random.key(0), blobs(jax.random.key(1)))
+    with pytest.raises(ValueError, match="sample is Episode: expected a function key -> Episode"):
+        make_chunk(step)(state, jax.random.key(2), 2, blobs(jax.random.key(1)))
+    with pytest.raises(ValueError, match=r"steps is 2\.5: expected a whole number"):
+        make_chunk(step)(state, jax.random.key(2), 2.5, blobs)
+
+
+def test_lists_of_tasks_and_their_keys():
+    assert task_keys("test", 2).shape == (2,)
+    with pytest.raises(ValueError, match="unknown list of tasks 'train': expected one of validation, test"):
+        task_keys("train", 2)
+    with pytest.raises(ValueError, match="count is -1: expected a whole number, 1 or more"):
+        task_keys("test", -1)
+    with pytest.raises(ValueError, match="tasks_at_once is 0: expected a whole number, 1 or more"):
+        make_evaluate(LEARNER, accuracy, 0)
+
+
+def test_training_goes_on_from_given_parameters_and_leaves_them(tmp_path):
+    optimiser = optax.adam(1e-3)
+    step, episode = make_step(LEARNER, cross_entropy, accuracy, optimiser, 2), blobs(jax.random.key(1))
+    params = jax.tree.map(lambda a: a + 1, LEARNER.init(jax.random.key(0), episode))
+    before = jax.tree.map(np.array, params)
+    state = init_state(LEARNER, optimiser, jax.random.key(5), episode, params)
+    jax.tree.map(np.testing.assert_array_equal, state.params, before)
+    make_chunk(step)(state, jax.random.key(2), 1, blobs)
+    jax.tree.map(np.testing.assert_array_equal, params, before)
+    with pytest.raises(ValueError, match="params: missing array 'features/dense_0/bias'"):
+        init_state(LEARNER, optimiser, jax.random.key(5), episode, {})
+
+
+def test_keys_are_for_learners_that_draw_numbers():
+    params, episodes, keys = _batch()
+    gradient = make_gradient(LEARNER, cross_entropy, accuracy, 2)
+    with_keys, without = gradient(params, episodes, keys), gradient(params, episodes, None)
+    jax.tree.map(np.testing.assert_array_equal, with_keys, without)
 
 
 @pytest.mark.parametrize("meta_batch", [0, -1, 1.5, "4"])

@@ -1,5 +1,8 @@
 """OP-LSTM on any layers: what it is where its parts are known."""
 
+import re
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -142,3 +145,31 @@ def test_bad_input(change, words):
 def test_networks_that_are_no_chain():
     with pytest.raises(ValueError, match="MLP cannot be taken apart: expected one of MLP, Conv4, ResNet12, Vision"):
         chain(MLP((6, 5)))
+
+
+WRONG = [
+    ([], "layers is empty: expected one layer or more"),
+    ([nn.Dense(5), nn.relu, nn.Dense(3)], "layers[1] is relu: expected a Flax module, such as MLP((40,))"),
+    ([nn.Dense], "layers[0] is Dense: expected a Flax module"),
+]
+
+
+@pytest.mark.parametrize(("layers", "words"), WRONG)
+def test_layers_are_flax_modules(layers, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        op_lstm_general(layers, 2)
+
+
+def test_layers_may_compute_in_half_precision():
+    learner, episode = op_lstm_general([nn.Dense(5, dtype=jnp.bfloat16), nn.Dense(3)], 2), pictures(jax.random.key(0))
+    episode = jax.tree.map(lambda a: a.reshape(len(a), -1), episode)
+    params = learner.init(jax.random.key(1), episode)
+
+    def loss(params):
+        fast, _ = learner.adapt(params, episode.support)
+        return mean_squared_error(learner.predict(params, fast, episode.query.x), episode.query.y)
+
+    value, gradient = jax.value_and_grad(loss)(params)
+    assert np.isfinite(value)
+    for name, leaf in named_arrays(gradient).items():
+        assert leaf.dtype == np.float32 and np.isfinite(leaf).all() and np.abs(leaf).max() > 0, name

@@ -146,11 +146,19 @@ def test_what_is_missing_reduced_or_a_stand_in_is_said():
     assert "<script>" not in text
 
 
+TABLES = (
+    ("empty", None, "no table.json"),
+    ("damaged", "{", "cannot be read as a table"),
+    ("untitled", '{"name": "sine", "cells": [], "fraction": 1}', "cannot be read as a table: it has no 'title'"),
+    ("odd", '{"name": "sine", "title": "t", "cells": [{}], "fraction": 1}', "it has no 'learner'"),
+)
+
+
 def test_the_command_writes_the_page_or_says_what_is_wrong(tmp_path):
     done = command("experiments.report", "--results=results", f"--to={tmp_path / 'report.html'}")
     assert done.returncode == 0 and done.stdout.endswith(f"tables -> {tmp_path / 'report.html'}\n"), done.stderr
     assert (tmp_path / "report.html").stat().st_size > 10_000
-    for folder, text, words in (("empty", None, "no table.json"), ("damaged", "{", "cannot be read as a table")):
+    for folder, text, words in TABLES:
         (tmp_path / folder).mkdir()
         if text:
             (tmp_path / folder / "table.json").write_text(text)

@@ -53,3 +53,11 @@ def test_pickled_content_is_never_executed(tmp_path):
     np.savez(tmp_path / "p.npz", **{"a/0": np.array([print], dtype=object)})
     with pytest.raises(ValueError, match="cannot read"):
         params.load(tmp_path / "p.npz", TREE)
+
+
+def test_numbers_that_numpy_has_no_name_for_come_back(tmp_path):
+    tree = {"half": jnp.arange(3, dtype=jnp.bfloat16) / 3, "single": jnp.ones(2)}
+    params.save(tmp_path / "p.npz", tree)
+    back = params.load(tmp_path / "p.npz", tree)
+    assert back["half"].dtype == jnp.bfloat16
+    jax.tree.map(np.testing.assert_array_equal, back, tree)

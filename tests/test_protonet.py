@@ -1,5 +1,6 @@
 """ProtoNet against a few lines of numpy, and the reference's scale of its loss."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,3 +63,10 @@ def test_the_loss_is_divided_by_ways_and_queries(scaled, factor):
 def test_regression_is_refused():
     with pytest.raises(ValueError, match="protonet classifies"):
         make("protonet", MLP((8,), 1), mean_squared_error, 0, {})
+
+
+def test_any_loss_of_classes_and_any_module_will_do():
+    learner = make("protonet", nn.Dense(4), lambda outputs, targets: cross_entropy(outputs, targets), 0, {})
+    assert set(learner.init(jax.random.key(0), blobs(jax.random.key(1)))["features"]) == {"kernel", "bias"}
+    with pytest.raises(ValueError, match="loss is 'cross_entropy': expected a function"):
+        make("protonet", MLP((8,), 1), "cross_entropy", 0, {})

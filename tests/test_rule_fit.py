@@ -1,10 +1,14 @@
 """What a coordinate-wise LSTM can be: weights that compute known rules, and rules it is fitted to."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from learner_table import blobs as sample_blobs
 
+from oplstm_jax import MLP, op_lstm, op_lstm_head
 from oplstm_jax.analysis import rule_fit
 from oplstm_jax.analysis.rule_weights import TANH_1, delta_weights, gradient_weights, momentum_weights
 from oplstm_jax.learners.rules import coordinate_lstm, fixed_rule, full_lstm
@@ -15,6 +19,10 @@ KNOWN = {
     "momentum": (lambda s: rule_fit.momentum(s) / 0.1, lambda e: momentum_weights(e, rule_fit.DECAY), (1,)),
     "delta": (lambda s: rule_fit.delta(s) / 1.5, lambda e: delta_weights(e, rule_fit.SLOPE), (3, 1)),
 }
+
+
+def blobs():
+    return sample_blobs(jax.random.key(1))
 
 
 @pytest.fixture
@@ -80,3 +88,30 @@ def test_fitting_finds_what_the_widths_allow():
     names = list(rule_fit.TEACHERS)
     assert all(alone[names.index(name)] < 0.05 for name in ("gradient", "momentum"))
     assert whole[names.index("softmax")] < 0.5 * alone[names.index("softmax")]
+
+
+WRONG = {
+    "sizes of one": (lambda: op_lstm_head(None, 2, (20, 20, 1)), "rule is (20, 20, 1): expected an UpdateRule such as"),
+    "a factory": (lambda: op_lstm(MLP((8,), 3), 2, coordinate_lstm), "expected an UpdateRule such as coordinate_lstm"),
+    "a number": (lambda: coordinate_lstm(5), "sizes is 5: expected widths such as (40, 40)"),
+    "a float": (lambda: full_lstm((5.0, 3)), "a width in sizes is 5.0: expected a whole number, 1 or more"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_no_rule_is_refused_at_once(case):
+    make, words = WRONG[case]
+    with pytest.raises(ValueError, match=re.escape(words)):
+        make()
+
+
+def test_outputs_of_a_rule_have_a_place_for_every_unit():
+    learner, episode = op_lstm_head(None, 1, fixed_rule(lambda y, p: (y - p).mean(1, keepdims=True))), blobs()
+    with pytest.raises(ValueError, match=r"outputs of the rule are \[6, 1\]: expected \[M, D\], \[6, 3\]"):
+        learner.adapt(learner.init(jax.random.key(0), episode), episode.support)
+
+
+def test_a_rule_of_all_units_at_once_is_none_of_hidden_layers():
+    learner = op_lstm(MLP((8,), 3), 2, full_lstm((5, 3)), full_lstm((5, 8)))
+    with pytest.raises(ValueError, match="full_lstm reads the units of one layer: it is no rule of hidden layers"):
+        learner.init(jax.random.key(0), blobs())

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from oplstm_jax.data import sine
 
@@ -31,3 +32,9 @@ def test_amplitudes_phases_and_inputs_are_uniform():
 def test_support_and_query_share_no_point():
     episode = sine.sample_episode(jax.random.key(2), shot=20, query=50)
     assert not np.isin(episode.support.x, episode.query.x).any()
+
+
+@pytest.mark.parametrize("sizes", [(-1, 5), (5.0, 5), (5, 0)])
+def test_sizes_are_whole_numbers_above_zero(sizes):
+    with pytest.raises(ValueError, match="expected an integer of at least 1"):
+        sine.sample_episode(jax.random.key(0), *sizes)

@@ -7,11 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import masked_crc32c
 from test_commands import command
 
 from experiments.tensorboard import Events
+from oplstm_jax.records import read_metrics
 
 ROOT = Path(__file__).parents[1]
 LINES = [
@@ -108,3 +110,10 @@ def test_no_tensorflow(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("line", ['{"step": 1}', '{"step": 1, "tasks": 2, "loss": null}', '{"step": 1, "tasks": "x"}'])
+def test_a_damaged_line_is_named(line, tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(f"{line}\n")
+    with pytest.raises(ValueError, match="metrics.jsonl: line 1: damaged: "):
+        read_metrics(tmp_path)

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +12,10 @@ import pytest
 from faults import empty_checkpoint
 
 from experiments.configs import sine
-from experiments.run import run_config
+from experiments.run import run_config, run_together
 from oplstm_jax import build, params, runs
 from oplstm_jax.evaluate import fitting, make_evaluate, task_keys
-from oplstm_jax.records import read_metrics
+from oplstm_jax.records import own_seconds, read_metrics
 from oplstm_jax.signals import Interrupted
 from oplstm_jax.types import Episode, Split
 from oplstm_jax.workdir import Workdir
@@ -179,3 +181,29 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     with pytest.raises(FloatingPointError, match="loss is (nan|inf) between steps"):
         run_config(small_config("maml", learning_rate=1e30), tmp_path)
     assert not (tmp_path / "result.json").exists()
+
+
+def test_time_is_shared_by_the_runs_of_a_program_however_they_are_resumed(tmp_path, monkeypatch):
+    """Two runs are begun together, which takes a minute for each line of each of them, and finished one by one."""
+    now, log = [0.0], Workdir.log
+
+    def monotonic():
+        now[0] += 1e-6
+        return now[0]
+
+    def slow_log(self, line):
+        log(self, line)
+        now[0] += 60
+        if line["step"] == 15 and self.path.name == "seed1" and "alone" not in now:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Workdir, "log", slow_log)
+    monkeypatch.setattr(sys.modules["oplstm_jax.train"], "time", types.SimpleNamespace(monotonic=monotonic))
+    folders, configs = [tmp_path / f"seed{seed}" for seed in (0, 1)], [small_config(seed=seed) for seed in (0, 1)]
+    with pytest.raises(Interrupted):
+        run_together(configs, folders)
+    now.append("alone")
+    for config, folder in zip(configs, folders, strict=True):
+        result = run_config(config, folder)
+        assert result["trained_together"] == 1
+        assert own_seconds(result) == pytest.approx(60 * LAST / 5, abs=0.01)

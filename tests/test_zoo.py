@@ -9,13 +9,18 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import optax
 import pytest
 from processes import ROOT, command
 
 from experiments.publish_zoo import publish
 from oplstm_jax import build, zoo
 from oplstm_jax.data.cache import is_prepared
+from oplstm_jax.data.sine import sample_episode
 from oplstm_jax.evaluate import make_evaluate, task_keys
+from oplstm_jax.losses import mean_squared_error
+from oplstm_jax.meta import init_state, make_chunk, make_step
+from oplstm_jax.params import sha256
 from oplstm_jax.statistics import estimate
 
 FIELDS = (
@@ -134,3 +139,14 @@ def test_a_folder_without_runs_or_with_those_of_several_configurations_is_refuse
     done = command("experiments.publish_zoo", f"--workdir={workdir}", f"--to={tmp_path / 'zoo'}")
     assert done.returncode == 2 and re.search(words, done.stderr) and done.stderr.count("\n") == 1
     assert not (tmp_path / "zoo").exists()
+
+
+def test_an_entry_is_made_for_as_many_passes_as_asked_for_and_trains_on():
+    learner, params = zoo.load("sine-5shot-op_lstm", passes=2)
+    episode, optimiser = sample_episode(jax.random.key(0), 5), optax.adam(1e-3)
+    _, info = learner.adapt(params, episode.support)
+    assert info["outputs"].shape == (2, 5, 1)
+    state = init_state(learner, optimiser, jax.random.key(1), episode, params)
+    step = make_step(learner, mean_squared_error, mean_squared_error, optimiser, 1)
+    state, _ = make_chunk(step)(state, jax.random.key(2), 1, lambda key: sample_episode(key, 5))
+    assert sha256(params) == zoo.card("sine-5shot-op_lstm")["params_sha256"] != sha256(state.params)

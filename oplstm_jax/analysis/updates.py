@@ -12,7 +12,7 @@ import optax
 from oplstm_jax.learners.features import embed_support
 from oplstm_jax.learners.protonet import class_means
 from oplstm_jax.losses import cross_entropy
-from oplstm_jax.types import Array, Episode, Learner, Params, Sampler
+from oplstm_jax.types import Array, Episode, Learner, Params, Sampler, as_sampler
 
 
 class Similarity(NamedTuple):
@@ -86,7 +86,7 @@ def over_list(measured: Callable[[Params, Episode], Any], tasks_at_once: int | N
     def measure(params: Params, keys: Array, sample: Sampler):
         return jax.lax.map(functools.partial(one_task, params, sample), keys, batch_size=tasks_at_once or 25)
 
-    return measure
+    return lambda params, keys, sample: measure(params, keys, as_sampler(sample))
 
 
 def compare(ours: Params, theirs: Params) -> tuple[Array, Array]:

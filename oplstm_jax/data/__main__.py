@@ -19,6 +19,7 @@ from oplstm_jax.data.images import SPLITS, ImageSet, select_classes
 from oplstm_jax.data.prepare import prepare
 from oplstm_jax.data.show import write_sheet
 from oplstm_jax.data.sources import load
+from oplstm_jax.files import check_writable
 from oplstm_jax.parser import Parser
 
 
@@ -38,11 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_prepare(options: argparse.Namespace) -> None:
     """Prepares a data set and says what it holds and where it lies."""
-    if is_prepared(options.name):
-        print(f"note: {options.name} is prepared already and will be replaced", file=sys.stderr)
+    before = is_prepared(options.name)
     own = {"channels": options.channels, "invert": options.invert, "split_file": options.split_file}
     loaded, path = prepare(options.name, options.source, options.image_size, **own)
-    print(loaded.describe(), f"prepared: {path}", sep="\n")
+    replaced = " (in place of the set of this name that was there)" if before else ""
+    print(loaded.describe(), f"prepared: {path}{replaced}", sep="\n")
 
 
 def run_show(options: argparse.Namespace) -> None:
@@ -57,6 +58,7 @@ def run_pack(options: argparse.Namespace) -> None:
     """Writes the chosen classes of a data set as an .npz pack, which holds all that a run on them needs."""
     if options.file.suffix != ".npz":
         raise ValueError(f"{options.file}: expected a file name that ends in .npz")
+    check_writable(options.file)
     loaded = load(options.name, options.image_size)
     if options.classes:
         loaded = select_classes(loaded, options.classes)
@@ -98,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     sizes = (("way", 5, "classes"), ("shot", 1, "support images of each"), ("query", 10, "query images of each"))
     for name, default, of_what in (*sizes, ("episodes", 4, "tasks in the picture")):
         command.add_argument(f"--{name}", type=_positive, default=default, help=f"{of_what} ({default})")
-    command.add_argument("--seed", type=int, default=0, help="of the episodes (0)")
+    command.add_argument("--seed", type=_seed, default=0, help="of the episodes (0)")
     command.add_argument("--out", type=Path, help="the picture (NAME.png)")
     command.set_defaults(run=run_show)
     what = "write some classes of a data set as an .npz pack"
@@ -111,6 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--per-split", nargs=3, type=_positive, metavar=tuple(numbers), help="only the first so many")
     command.set_defaults(run=run_pack)
     return parser
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or not int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {2**31 - 1}")
+    return int(text)
 
 
 def _positive(text: str) -> int:

@@ -110,14 +110,21 @@ def _split(x: Array, labels: Array) -> Split:
     return Split(x.reshape(way * shot, *x.shape[2:]), jnp.repeat(labels, shot, axis=0))
 
 
-def _check_sizes(pool: Pool, way: int, shot: int, query: int, rotations: bool) -> None:
-    for name, size in (("way", way), ("shot", shot), ("query", query)):
+def check_sizes(**sizes: int) -> None:
+    """Raises ValueError for a size of an episode, given with its name, that is no integer of at least 1."""
+    for name, size in sizes.items():
         try:
             valid = operator.index(size) >= 1
         except TypeError:
             valid = False
         if not valid:
             raise ValueError(f"{name} is {size!r}; expected an integer of at least 1")
+
+
+def _check_sizes(pool: Pool, way: int, shot: int, query: int, rotations: bool) -> None:
+    if not isinstance(pool, Pool):
+        raise ValueError(f"pool is {type(pool).__name__}; expected a Pool, as split_classes(images, split) makes one")
+    check_sizes(way=way, shot=shot, query=query)
     classes, most = pool.members.shape
     available = classes * (4 if rotations else 1)
     if way > available:

@@ -179,4 +179,5 @@ def _check_parts(name, images, counts, class_names, class_split) -> None:
         twice = next(n for n in class_names if class_names.count(n) > 1)
         raise ValueError(f"{name}: class {twice!r} appears twice; expected distinct class names")
     if not np.isin(class_split, range(len(SPLITS))).all():
-        raise ValueError(f"{name}: class splits are {sorted(set(class_split.tolist()))}; expected 0, 1 or 2 ({SPLITS})")
+        found = sorted(set(class_split.tolist()))
+        raise ValueError(f"{name}: class splits are {found}; expected 0, 1 or 2 ({', '.join(SPLITS)})")

@@ -6,12 +6,13 @@
 
 The support is in the order of time. With `position` every input ends with one more number, its place in time from -1,
 the first example, to 1, the last; queries are asked at 1. Without it, no learner that ignores the order of the support
-set can do better than `DRIFT_UNORDERED` and 1 / shot.
+set can do better than `DRIFT_UNORDERED` and 1 / shot. Sizes that are no integers above 0 raise ValueError.
 """
 
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.data.episodes import check_sizes
 from oplstm_jax.types import Array, Episode, Split
 
 RADII, OFFSETS = (0.7, 1.0), (-0.3, 0.3)  # of trajectory: contraction in one step, coordinates of the drive
@@ -30,6 +31,7 @@ def sample_trajectory(key: Array, shot: int, query: int, position: bool = False)
 
     r ~ U[0.7, 1], angle a ~ U[-pi, pi], b ~ U[-0.3, 0.3]^2, first state U[-1, 1]^2; queries: other states alike.
     """
+    check_sizes(shot=shot, query=query)
     keys = jax.random.split(key, 4)
     radius = jax.random.uniform(keys[0], minval=RADII[0], maxval=RADII[1])
     angle = jax.random.uniform(keys[1], minval=-jnp.pi, maxval=jnp.pi)
@@ -50,6 +52,7 @@ def sample_drift(key: Array, shot: int, query: int, position: bool = False) -> E
 
     w, v and all x ~ U[-1, 1].
     """
+    check_sizes(shot=shot, query=query)
     line_key, x_key = jax.random.split(key)
     slope, drift = jax.random.uniform(line_key, (2,), minval=-1.0)
     x = jax.random.uniform(x_key, (shot + query, 1), minval=-1.0)
@@ -65,6 +68,7 @@ def sample_latest(key: Array, way: int, shot: int, query: int, position: bool = 
 
     Raises ValueError for more shots than ways, which cannot be different labels.
     """
+    check_sizes(way=way, shot=shot, query=query)
     if shot > way:
         raise ValueError(f"shot is {shot}, but a symbol's labels differ and there are {way}: expected at most {way}")
     keys = jax.random.split(key, 5)

@@ -3,13 +3,18 @@
 import jax
 import jax.numpy as jnp
 
+from oplstm_jax.data.episodes import check_sizes
 from oplstm_jax.types import Array, Episode, Split
 
 AMPLITUDES, PHASES, INPUTS = (0.1, 5.0), (0.0, jnp.pi), (-5.0, 5.0)
 
 
 def sample_episode(key: Array, shot: int, query: int = 50) -> Episode:
-    """One task: support x, y [shot, 1] and query x, y [query, 1] of the same sine wave."""
+    """One task: support x, y [shot, 1] and query x, y [query, 1] of the same sine wave.
+
+    Raises ValueError for a shot or query that is no whole number above 0.
+    """
+    check_sizes(shot=shot, query=query)
     wave_key, x_key = jax.random.split(key)
     amplitude, phase = sample_wave(wave_key)
     x = jax.random.uniform(x_key, (shot + query, 1), minval=INPUTS[0], maxval=INPUTS[1])

@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 
 from oplstm_jax.hints import hint
-from oplstm_jax.learners.arguments import or_value_error
+from oplstm_jax.learners.arguments import check_loss, or_value_error
 from oplstm_jax.learners.finetune import finetune
 from oplstm_jax.learners.guess import random_guess
 from oplstm_jax.learners.lstm import lstm, pi_lstm
@@ -21,7 +21,7 @@ from oplstm_jax.learners.rules import coordinate_lstm, full_lstm
 from oplstm_jax.learners.sap import sap
 from oplstm_jax.learners.scratch import scratch
 from oplstm_jax.learners.warp_maml import warp_maml
-from oplstm_jax.losses import cross_entropy
+from oplstm_jax.losses import mean_squared_error
 from oplstm_jax.nets.chain import chain
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
@@ -110,12 +110,14 @@ def _make_random(base, loss, passes):
 
 
 def _check_classifies(name, loss):
-    if loss is not cross_entropy:
+    if loss is mean_squared_error:
         raise ValueError(f"learner {name} classifies: there are no classes in a regression problem")
 
 
 def _features(base, name):
-    return _needed(base, name).clone(outputs=None)
+    """The base-learner without its output layer; of a network that has no such field, the whole."""
+    base = _needed(base, name)
+    return base.clone(outputs=None) if "outputs" in getattr(type(base), "__dataclass_fields__", {}) else base
 
 
 def _two_rules(sizes):
@@ -180,8 +182,9 @@ def option_names(name: str) -> tuple[str, ...]:
 def make(name: str, base: nn.Module | None, loss: Loss, passes: int, options: dict[str, Any]) -> Learner:
     """The learner called `name` on a base-learner with the given options (the factory's keyword arguments).
 
-    Raises ValueError for an unknown name or option, with the nearest known one.
+    Raises ValueError for an unknown name or option, with the nearest known one, and for a loss that is no function.
     """
+    check_loss(loss)
     if not isinstance(name, str) or name not in FACTORIES:
         raise ValueError(f"unknown learner {name!r}: expected one of {', '.join(FACTORIES)}{hint(name, FACTORIES)}")
     factory, known = FACTORIES[name], option_names(name)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from oplstm_jax.nets.norm import check_mode
-from oplstm_jax.types import Episode, Learner, Params, Split
+from oplstm_jax.types import Episode, Learner, Loss, Params, Split
 from oplstm_jax.varying import alike
 
 SIZES = ("filters", "blocks", "width", "heads", "patch", "outputs")  # of networks: whole numbers above 0
@@ -52,11 +52,12 @@ def checked_learner(learner: Learner) -> Learner:
 
     def checked_init(key, episode: Episode):
         _check_episode(episode)
+        episode = Episode(*(Split(*split) for split in episode))
         return _as_precise(init(key, episode), episode)
 
     def checked_adapt(params, support: Split, *, key=None):
         check_split(support, "support")
-        params, support = _fitting(params, support)
+        params, support = _fitting(params, Split(*support))
         params, support, key = alike((params, support, key))
         return adapt(params, support, key=key)
 
@@ -71,7 +72,7 @@ def checked_learner(learner: Learner) -> Learner:
 
     def checked_objective(params, episode: Episode, *, key=None):
         _check_episode(episode)
-        params, episode = _fitting(params, episode)
+        params, episode = _fitting(params, Episode(*(Split(*split) for split in episode)))
         params, episode, key = alike((params, episode, key))
         return objective(params, episode, key=key)
 
@@ -96,12 +97,14 @@ def _fitting(params: Params, given: Any) -> tuple[Params, Any]:
 
 
 def check_argument(name: str, value: Any, annotation: Any) -> None:
-    """Raises ValueError unless a value is what its annotation (int, float, bool, float | None, ...) says."""
-    if isinstance(value, nn.Module):
-        return check_network(value)
+    """Raises ValueError unless a value is what its annotation (int, float | None, nn.Module, Loss, ...) says."""
     kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     if value is None and types.NoneType in kinds:
         return None
+    if any(isinstance(kind, type) and issubclass(kind, nn.Module) for kind in kinds):
+        check_module(name, value)
+    if Loss in kinds:
+        check_loss(value)
     if bool in kinds and not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} is {value!r}: expected True or False")
     if float in kinds:
@@ -150,8 +153,20 @@ def check_ways(y: Any, units: int | None) -> None:
         raise ValueError(f"support y has {y.shape[1]} columns: expected {units}, the number of the learner's outputs")
 
 
-def check_network(network: nn.Module) -> None:
-    """Raises ValueError for a base-learner of this library with impossible sizes or an unknown normalisation mode."""
+def check_loss(loss: Any) -> None:
+    """Raises ValueError unless a loss is a function."""
+    if not callable(loss):
+        raise ValueError(f"loss is {loss!r}: expected a function (outputs [Q, C], targets [Q, C]) -> number")
+
+
+def check_module(name: str, network: Any) -> None:
+    """Raises ValueError for what is no Flax module, and for a base-learner of this library that is impossible.
+
+    That is one with impossible sizes or an unknown normalisation mode.
+    """
+    if not isinstance(network, nn.Module):
+        found = getattr(network, "__name__", repr(network))
+        raise ValueError(f"{name} is {found}: expected a Flax module, such as MLP((40,))")
     if not type(network).__module__.startswith("oplstm_jax."):
         return
     names = [name for name in type(network).__dataclass_fields__ if name not in ("parent", "name")]

@@ -17,8 +17,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax.learners.arguments import check_ways, checks_arguments
-from oplstm_jax.learners.rules import UpdateRule, coordinate_lstm, run_passes, step_factor
+from oplstm_jax.learners.arguments import check_module, check_ways, checks_arguments
+from oplstm_jax.learners.rules import UpdateRule, run_passes, step_factor, take_rule
 from oplstm_jax.nets.conv4 import mean_pool
 from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.types import Array, Episode, Info, Learner, Params, Split
@@ -52,9 +52,13 @@ def op_lstm_general(
     """
     if isinstance(layers, nn.Module):
         raise ValueError(f"layers is {type(layers).__name__}: expected a list, as nets.chain.chain makes one")
+    if not layers:
+        raise ValueError("layers is empty: expected one layer or more")
+    for number, layer in enumerate(layers):
+        check_module(f"layers[{number}]", layer)
     if not 0 <= frozen < len(layers):
         raise ValueError(f"frozen is {frozen}: expected 0 to {len(layers) - 1}, with {len(layers)} layers")
-    rules = output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm()
+    rules = take_rule(output_rule), take_rule(hidden_rule)
     how = _Chain(tuple(layers), *rules, gamma, backprop_through_predictions, frozen)
 
     def adapt(params, support: Split, *, key=None):
@@ -157,7 +161,7 @@ def _backward(
         pair = (message, seen) if how.is_last(number) else (seen, read(mean_pool(message)))
         rule, own = how.rule_of(number, params)
         state, out = rule.step(own, states[at], jnp.stack(pair))
-        gradient, message = pulls[at](_to_pixels(out, activations[at].shape))
+        gradient, message = pulls[at](_to_pixels(out, activations[at]))
         updates.append(_moved(gradient, targets.shape[0]))
         new.append(state)
     return updates[::-1], tuple(new[::-1])
@@ -172,10 +176,11 @@ def _support_stats(how: _Chain, weights: list[Params], x: Array) -> list:
     return found
 
 
-def _to_pixels(out: Array, shape: tuple[int, ...]) -> Array:
-    """Outputs [M, D] spread evenly over pixels, as cotangent of an activation of this shape [M, ..., D]."""
+def _to_pixels(out: Array, activation: Array) -> Array:
+    """Outputs [M, D] spread evenly over pixels, as cotangent of an activation [M, ..., D]."""
+    shape = activation.shape
     spread = out.reshape(shape[0], *(1,) * (len(shape) - 2), shape[-1]) / math.prod(shape[1:-1])
-    return jnp.broadcast_to(spread, shape)
+    return jnp.broadcast_to(spread, shape).astype(activation.dtype)
 
 
 def _moved(gradient: Params, examples: int) -> Params:

@@ -14,11 +14,11 @@ from oplstm_jax.learners.arguments import check_ways, checks_arguments
 from oplstm_jax.learners.features import embed_query, embed_support, init_features
 from oplstm_jax.learners.rules import (
     UpdateRule,
-    coordinate_lstm,
     outer_product,
     outer_product_square,
     run_passes,
     step_factor,
+    take_rule,
 )
 from oplstm_jax.nets.init import fan_in_kernel, uniform
 from oplstm_jax.types import Episode, Learner, Split
@@ -28,7 +28,7 @@ SIGNALS = ("target_prediction", "target")
 
 @checks_arguments
 def op_lstm_head(
-    features: nn.Module,
+    features: nn.Module | None,
     passes: int,
     rule: UpdateRule | None = None,
     gamma: float | None = 0.025,
@@ -40,7 +40,7 @@ def op_lstm_head(
 ) -> Learner:
     """Makes the learner.
 
-    features: maps x [M, ...] to [M, d] (or more dimensions, which are flattened).
+    features: maps x [M, ...] to [M, d] (or more dimensions, which are flattened); None takes the inputs themselves.
     passes: T, passes over the support set.
     rule: what computes the outputs; `coordinate_lstm((5, 5, 1))` if not given, `full_lstm` reads all classes at once.
     gamma: start value of the meta-learned norm of each update; None uses updates as they are.
@@ -53,7 +53,7 @@ def op_lstm_head(
     params: features, kernel [d, C], bias [1] or [C], rule, and gamma [1], step_size [1] where used.
     info per pass: update [T, d, C] as applied, outputs [T, M, C] before it.
     """
-    rule = rule or coordinate_lstm()
+    rule = take_rule(rule)
     if signals not in SIGNALS:
         raise ValueError(f"unknown signals {signals!r}: expected one of {', '.join(SIGNALS)}")
 

@@ -12,7 +12,8 @@ from oplstm_jax.learners import fast_weights, op_pass
 from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.rules import UpdateRule
 from oplstm_jax.nets.dense import flat
-from oplstm_jax.nets.mlp import BATCH_MODES, MLP
+from oplstm_jax.nets.mlp import MLP
+from oplstm_jax.nets.norm import OF_BATCHES
 from oplstm_jax.types import Learner, Split
 
 
@@ -38,7 +39,7 @@ def op_lstm_sequential(
     [T, M, D] per layer) and outputs [T, M, C], of each example before its update. Raises ValueError for a base-learner
     with batch normalisation.
     """
-    if base.norm in BATCH_MODES:
+    if base.norm in OF_BATCHES:
         raise ValueError(f"norm is {base.norm}: op_lstm_sequential sees one example at a time: expected layer or none")
     options = gamma, backprop_through_predictions, adapt_biases, low_rank, layer_gammas
     how = op_pass.layer_updates(base, output_rule, hidden_rule, *options)

@@ -16,13 +16,14 @@ from oplstm_jax.learners.arguments import check_ways
 from oplstm_jax.learners.fast_weights import FastWeights
 from oplstm_jax.learners.rules import (
     UpdateRule,
-    coordinate_lstm,
     outer_product,
     outer_product_square,
     run_passes,
     step_factor,
+    take_rule,
 )
-from oplstm_jax.nets.mlp import BATCH_MODES, MLP
+from oplstm_jax.nets.mlp import MLP
+from oplstm_jax.nets.norm import OF_BATCHES
 from oplstm_jax.types import Array, Episode, Info, Params, Split
 
 
@@ -87,7 +88,7 @@ def layer_updates(base: MLP, output_rule: UpdateRule | None, hidden_rule: Update
         raise ValueError(f"base is {type(base).__name__}: expected an MLP; of other networks see op_lstm_general")
     if base.outputs is None:
         raise ValueError("op_lstm needs a base-learner with an output layer: set MLP(outputs=C)")
-    how = LayerUpdates(base, output_rule or coordinate_lstm(), hidden_rule or coordinate_lstm(), *rest)
+    how = LayerUpdates(base, take_rule(output_rule), take_rule(hidden_rule), *rest)
     if how.layer_gammas and how.gamma is None:
         raise ValueError("layer_gammas is True: expected a number for gamma, which is None")
     return how
@@ -183,7 +184,7 @@ def _steps(how: LayerUpdates, params: Params, moves: list[Move]) -> list[Step]:
 
 def _unit_scale(base: MLP, weights: Params, layer: int, z: Array) -> Array:
     """g_l / s_l [1, D] of a batch-normalised hidden layer with linear outputs z [M, D] (s sums, no mean); else 1."""
-    if base.norm not in BATCH_MODES:
+    if base.norm not in OF_BATCHES:
         return jnp.ones((1, 1), z.dtype)
     spread = jnp.sqrt(jnp.sum(jnp.square(z - jnp.mean(z, 0, keepdims=True)), 0, keepdims=True) + 1e-7)
     return weights[f"norm_{layer}"]["scale"][None] / spread

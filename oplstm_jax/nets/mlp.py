@@ -5,10 +5,8 @@ import jax
 
 from oplstm_jax.nets.dense import Dense, flat
 from oplstm_jax.nets.init import fan_in_bias
-from oplstm_jax.nets.norm import Norm
+from oplstm_jax.nets.norm import OF_BATCHES, Norm
 from oplstm_jax.types import Array
-
-BATCH_MODES = ("transductive", "support")  # modes in which a unit is normalised over the batch
 
 
 class MLP(nn.Module):
@@ -38,7 +36,7 @@ class MLP(nn.Module):
         for layer, width in enumerate(self.hidden):
             linear = self._dense(width, f"dense_{layer}", x.shape[-1], zero_bias=self.zero_hidden_biases)(x)
             x = jax.nn.relu(Norm(self.norm, name=f"norm_{layer}")(linear))
-            zs.append(linear if self.norm in BATCH_MODES else x)
+            zs.append(linear if self.norm in OF_BATCHES else x)
         if self.outputs is not None:
             x = self._dense(self.outputs, "out", x.shape[-1])(x)
         return x, tuple(zs)

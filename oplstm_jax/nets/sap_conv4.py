@@ -125,8 +125,12 @@ def _mixture(module: nn.Module, name: str, count: int) -> Array:
 
 
 def _forward_conv(x: Array, kernel: Array) -> Array:
-    """Convolution with kernel [3, 3, F, G] of x [M, H, W, F] padded by 2 on the right and bottom: [M, H, W, G]."""
-    return conv3x3(jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0))), kernel)[:, 1:, 1:]
+    """Convolution with kernel [3, 3, F, G] of x [M, H, W, F] padded by 2 on the right and bottom: [M, H, W, G].
+
+    In float64 the padding is kept apart from the convolution: one that pads unevenly is 25 times slower on a CPU.
+    """
+    apart = jax.lax.optimization_barrier if x.dtype == jnp.float64 else lambda a: a
+    return apart(conv3x3(apart(jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))), kernel))[:, 1:, 1:]
 
 
 def _eye(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:

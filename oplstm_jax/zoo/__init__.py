@@ -45,13 +45,17 @@ def card(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     return {**found, "config": complete(found["config"])}
 
 
-def load(name: str, folder: Path = FOLDER) -> Entry:
-    """(learner, params) of an entry. Raises ValueError for an unknown name and for an entry without parameters."""
+def load(name: str, folder: Path = FOLDER, passes: int | None = None) -> Entry:
+    """(learner, params) of an entry. Raises ValueError for an unknown name and for an entry without parameters.
+
+    passes: T of the learner, None for as many as the entry was tested with (`card(name)["config"]` also has those it
+    was trained with). To train it further: `meta.init_state(learner, optimiser, key, episode, params)`.
+    """
     about = card(name, folder)
     if about["left_out"]:
         raise ValueError(f"{name}: {about['left_out']}; train it: {about['command']}")
     config = about["config"]
-    learner = build.build_learner(config, config["eval_passes"])
+    learner = build.build_learner(config, config["eval_passes"] if passes is None else passes)
     like = jax.eval_shape(learner.init, jax.random.key(0), _shapes(about))
     weights = params.load(folder / f"{name}.npz", like)
     if params.sha256(weights) != about["params_sha256"]:

@@ -33,7 +33,7 @@ def load_pack(
 
     A pack without class split gets the published one if all its classes are Omniglot's, else one drawn by `seed`.
 
-    allow_shared: see `oplstm_jax.data.images.image_set`.
+    allow_shared: see `oplstm_jax.data.images.image_set`; a pack of such a set has an array of this name.
 
     Raises ValueError for a file that is no such pack, is damaged, or does not fit together.
     """
@@ -50,7 +50,8 @@ def load_pack(
     split = _split(arrays, names, present, path, seed)
     in_order = images if (np.diff(labels) >= 0).all() else images[np.argsort(labels, kind="stable")]
     kept = [names[i] for i in present]
-    loaded = image_set(path.stem, in_order, counts[present], kept, split, allow_shared)
+    allowed = allow_shared or ("allow_shared" in arrays and bool(arrays["allow_shared"].all()))
+    loaded = image_set(str(path), in_order, counts[present], kept, split, allowed)._replace(name=path.stem)
     if "digest" in arrays and in_order is arrays["images"] and str(arrays["digest"]) != loaded.digest:
         raise ValueError(f"{path}: content does not match its digest; delete the file and prepare the set again")
     return loaded
@@ -132,7 +133,8 @@ def _split(arrays: Arrays, names: list[str], present: np.ndarray, path: Path, se
         split = omniglot if set(kept) <= set(omniglot) else class_splits.drawn(kept, seed)
         return class_splits.indices(kept, split, str(path))
     if found[0].shape != (len(names),) or found[0].dtype.kind not in "iuU":
-        raise ValueError(f"{path}: class split is {found[0].dtype} {list(found[0].shape)}; expected [{len(names)}]")
+        kind = f"class split is {found[0].dtype} {list(found[0].shape)}"
+        raise ValueError(f"{path}: {kind}; expected integers 0, 1, 2 or names, [{len(names)}]")
     if found[0].dtype.kind == "U":
         sides = [class_splits.standard_name(side, str(path)) for side in found[0][present].tolist()]
         return class_splits.indices(kept, dict(zip(kept, sides, strict=True)), str(path))
