@@ -98,6 +98,8 @@ def _refuse(error: Exception) -> None:
     said = str(error).strip('"')
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     text = next((line for line in lines if line.startswith("Failed loading config file")), lines[-1] if lines else "")
+    if isinstance(error, (FileExistsError, NotADirectoryError)) and error.filename:
+        text = f"{error.filename}: is a file, or is below one: expected a folder"
     for name in ("ValueError: ", "TypeError: ", "KeyError: "):
         text = text.removeprefix(name)
     own = f"expected your own or one of {_own_configs()}"

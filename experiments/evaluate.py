@@ -17,7 +17,7 @@ from experiments import cli
 from experiments.run import describe, facts
 from oplstm_jax import build
 from oplstm_jax.files import check_writable, write_text
-from oplstm_jax.records import read_config, read_result
+from oplstm_jax.records import CONFIG, read_config, read_result
 from oplstm_jax.trained import score_trained
 
 flags.DEFINE_string("workdir", None, "Folder of a finished training run.")
@@ -48,7 +48,7 @@ def main() -> None:
     workdir = Path(cli.required("workdir"))
     if flags.FLAGS.json:
         check_writable(flags.FLAGS.json)
-    if "eval_passes" in changes and (learner := read_config(workdir)["learner"]) in WITHOUT_PASSES:
+    if "eval_passes" in changes and (learner := read_config(workdir, *CONFIG)["learner"]) in WITHOUT_PASSES:
         raise ValueError(f"flag --passes: {learner} takes no passes over the support set")
     result, _ = score_trained(workdir, **changes)
     if other_images(workdir):

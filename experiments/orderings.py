@@ -20,7 +20,7 @@ from oplstm_jax import build, figures_beyond, zoo
 from oplstm_jax.analysis.orderings import Orderings, make_orderings
 from oplstm_jax.analysis.updates import over_list
 from oplstm_jax.evaluate import task_keys
-from oplstm_jax.records import read_config
+from oplstm_jax.records import CONFIG, read_config
 from oplstm_jax.statistics import estimate
 from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Learner, Params
@@ -73,7 +73,7 @@ def _measure(config: dict, learner: Learner, params: Params) -> Orderings:
 
 
 def _trained(folder: str) -> tuple[dict, Learner, Params]:
-    shapes = jax.eval_shape(build.build_sampler(read_config(folder), "test"), jax.random.key(0))
+    shapes = jax.eval_shape(build.build_sampler(read_config(folder, *CONFIG), "test"), jax.random.key(0))
     return load_trained(folder, shapes)
 
 

@@ -21,7 +21,7 @@ from experiments.merge import find_runs
 from experiments.run import portable
 from oplstm_jax import build, params, zoo
 from oplstm_jax.files import write_text
-from oplstm_jax.records import read_config, read_result
+from oplstm_jax.records import CONFIG, read_config, read_result
 from oplstm_jax.report import UNTRAINED, read_run
 from oplstm_jax.trained import load_trained
 
@@ -36,7 +36,7 @@ def main() -> None:
     cells: dict[str, list[Path]] = {}
     for run, result in found.items():
         if result is not None and result["learner"] not in UNTRAINED and _asked_for(result["learner"]):
-            cells.setdefault(entry_name(read_config(root / run)) + flags.FLAGS.suffix, []).append(root / run)
+            cells.setdefault(entry_name(read_config(root / run, *CONFIG)) + flags.FLAGS.suffix, []).append(root / run)
     if not cells:
         raise ValueError(f"workdir {root}: no finished runs there, as experiments.reproduce leaves them")
     for name, runs in cells.items():

@@ -16,7 +16,7 @@ from experiments import cli
 from experiments.finding import Finding, destination, write_finding
 from oplstm_jax import build, figures_beyond
 from oplstm_jax.analysis.stability import Course, course, share_left
-from oplstm_jax.records import read_config, read_metrics
+from oplstm_jax.records import CONFIG, read_config, read_metrics
 from oplstm_jax.report import LABELS, UNTRAINED
 
 flags.DEFINE_string("to", None, "Folder of the finding; made if it is not there.")
@@ -51,7 +51,7 @@ def _groups(folders: list[Path]) -> dict[str, list[Course]]:
     configs: dict[str, dict[str, Course]] = {}
     names: dict[str, str] = {}
     for file in sorted(found for folder in folders for found in folder.rglob("config.json")):
-        config, lines = read_config(file.parent), read_metrics(file.parent)
+        config, lines = read_config(file.parent, *CONFIG), read_metrics(file.parent)
         if config["learner"] in UNTRAINED or not any("validation_score" in line for line in lines):
             continue
         same = json.dumps({**config, "seed": None}, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Meta-training: from the loss of one task to one step on a meta-batch. The only `vmap` over tasks is here."""
+"""Meta-training: from the loss of one task to one step on a meta-batch, by the one `vmap` over tasks."""
 
 import math
 from collections.abc import Callable

@@ -24,7 +24,7 @@ LATER_FIELDS = {
     "final_learning_rate": None,
     "optimiser": "adam",
 }
-CONFIG = ("learner", "base", "hidden", "options", "data", "norm", "seed", "way", "shot")  # what every config.json has
+CONFIG = ("learner", "base", "hidden", "options", "data", "norm", "seed", "way", "shot")  # of an experiment, among more
 RESULT = ("score", "interval", "config", "metric", "params_sha256")  # what every result.json has, among more
 
 
@@ -105,17 +105,19 @@ def read_scores(path: str | Path) -> np.ndarray:
     return scores
 
 
-def read_config(path: str | Path) -> dict:
+def read_config(path: str | Path, *fields: str) -> dict:
     """The configuration of a workdir, complete with `LATER_FIELDS`.
 
-    Raises ValueError if the folder is none or its config.json is damaged.
+    fields: that it must have, such as CONFIG where a learner is to be built from it; the loop itself trains with any.
+
+    Raises ValueError if the folder is none, or its config.json is damaged or lacks a field.
     """
     file = Path(path) / "config.json"
     if not file.exists():
         runs = sorted(found.parent.name for found in Path(path).glob("*/config.json"))
         ending = f", such as {runs[0]} in it" if runs else ""
         raise ValueError(f"workdir {path}: no config.json there: expected the folder of a training run{ending}")
-    return complete(_parse(file.read_bytes(), str(file), *CONFIG))
+    return complete(_parse(file.read_bytes(), str(file), *fields))
 
 
 def _parse(content: bytes, source: str, *fields: str) -> dict:

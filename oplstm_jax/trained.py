@@ -10,7 +10,7 @@ from oplstm_jax import build, params
 from oplstm_jax.data.families import family_of
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.finite import check_scores
-from oplstm_jax.records import read_config, read_result
+from oplstm_jax.records import CONFIG, read_config, read_result
 from oplstm_jax.statistics import Estimate, estimate
 from oplstm_jax.types import Episode, Learner, Params
 
@@ -30,7 +30,7 @@ def load_trained(workdir: str | Path, episode: Episode, **changes: Any) -> Train
 
     Raises ValueError if the folder is no finished run, has no parameters, or they do not fit the changes.
     """
-    config = read_config(workdir)
+    config = read_config(workdir, *CONFIG)
     if read_result(workdir) is None:
         raise ValueError(f"workdir {workdir}: no result.json: the run is not finished; give its training command again")
     if not (Path(workdir) / "params.npz").exists():
@@ -56,7 +56,7 @@ def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], 
     Raises ValueError for conditions that are impossible or that the trained parameters do not fit, FloatingPointError
     for scores that are not finite.
     """
-    config, trained_on = read_config(workdir), read_result(workdir) or {}
+    config, trained_on = read_config(workdir, *CONFIG), read_result(workdir) or {}
     known = trained_on.get("input_shape")  # early results did not say it
     if (other := changes.get("data", config["data"])) != config["data"]:
         pixels = known[0] if known and len(known) == 3 and not family_of(other) else None

@@ -133,7 +133,7 @@ def test_a_newest_checkpoint_with_a_damaged_file_is_right_or_falls_back(checkpoi
     files = sorted(path.relative_to(whole) for path in (whole / "3").rglob("*") if path.is_file())
     draw, fell_back = random.Random(rounds), 0
     for number, file in enumerate(files * max(rounds, 1)):
-        if not rounds and number % 4 != len(kind) % 4:
+        if not rounds and number % 8 != len(kind) % 8:
             continue
         shutil.copytree(whole, tmp_path / "copy")
         harm(tmp_path / "copy" / file, kind, draw)

@@ -11,6 +11,7 @@ from processes import ROOT, command
 from experiments.merge import merge
 from oplstm_jax.files import write_text
 from oplstm_jax.records import read_config, read_result
+from oplstm_jax.trained import score_trained
 from oplstm_jax.workdir import InUse, Workdir
 
 RUN = "pi_lstm-5shot-seed0"
@@ -167,4 +168,4 @@ def test_what_cannot_be_copied_says_why_in_one_line(copy, tmp_path, monkeypatch)
 def test_a_configuration_that_lacks_fields_is_damaged(text, tmp_path):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match="config.json: damaged: expected an object with learner, base"):
-        read_config(tmp_path)
+        score_trained(tmp_path)

@@ -60,9 +60,15 @@ def test_everything_else_moves_as_by_adam(second_step, name):
     np.testing.assert_array_equal(updates[name], adam.update(grads[1], state, params)[0][name])
 
 
-def test_a_run_by_muon_is_resumed_bit_for_bit_and_is_the_same_among_seeds(tmp_path, monkeypatch):
+@pytest.fixture
+def config():
+    """Of a small run that has large matrices."""
     config = small_config(optimiser="muon", final_learning_rate=0.0)
     config.options.sizes = (16, 16)
+    return config
+
+
+def test_a_run_by_muon_is_resumed_bit_for_bit(config, tmp_path, monkeypatch):
     whole = run_config(config, tmp_path / "whole")
     log = Workdir.log
 
@@ -75,6 +81,11 @@ def test_a_run_by_muon_is_resumed_bit_for_bit_and_is_the_same_among_seeds(tmp_pa
         patched.setattr(Workdir, "log", interrupting_log)
         run_config(config, tmp_path / "stopped")
     assert run_config(config, tmp_path / "stopped")["params_sha256"] == whole["params_sha256"]
+
+
+@pytest.mark.slow
+def test_a_run_by_muon_is_the_same_among_seeds(config, tmp_path):
+    whole = run_config(config, tmp_path / "whole")
     config.num_seeds = 2
     together = run_seeds(config, tmp_path / "together")
     assert together[0]["score"] == pytest.approx(whole["score"], rel=1e-4)
