@@ -110,14 +110,14 @@ def test_pmap_takes_the_same_steps():
 @pytest.mark.parametrize(
     "name",
     [
-        "lstm-sine-none",
         "op_lstm-classes-support-gamma-adapt_biases",
         "op_lstm_head-classes-layer-full",
-        "op_lstm_general-sine-none",
         "maml-classes-transductive-clip",
-        "maml-classes-support-low_rank",
         "protonet-images-layer",
-        "finetune-same_classes-none-classes",
+        pytest.param("lstm-sine-none", marks=pytest.mark.slow),
+        pytest.param("op_lstm_general-sine-none", marks=pytest.mark.slow),
+        pytest.param("maml-classes-support-low_rank", marks=pytest.mark.slow),
+        pytest.param("finetune-same_classes-none-classes", marks=pytest.mark.slow),
     ],
 )
 def test_a_shard_map_that_checks_what_varies_takes_learners_as_they_are(name):

@@ -25,9 +25,11 @@ from oplstm_jax.workdir import Workdir
 ROOT = Path(__file__).parents[1]
 
 
-def test_on_four_devices():
+@pytest.mark.parametrize("chosen", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_on_four_devices(chosen):
     environment = {**os.environ, "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"}
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(ROOT / "tests" / "four_devices.py")]
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", chosen]
+    words.append(str(ROOT / "tests" / "four_devices.py"))
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
