@@ -1,5 +1,6 @@
 """The training loop: what a workdir ends up holding, resuming bit for bit, selection, refusal of foreign folders."""
 
+import contextlib
 import json
 import signal
 import sys
@@ -9,14 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from faults import empty_checkpoint
 
 from experiments.configs import sine
-from experiments.run import run_config, run_together
+from experiments.run import run_config
 from oplstm_jax import build, params, runs
 from oplstm_jax.evaluate import fitting, make_evaluate, task_keys
-from oplstm_jax.records import own_seconds, read_metrics
+from oplstm_jax.records import read_metrics
 from oplstm_jax.signals import Interrupted
+from oplstm_jax.train import train_seeds
 from oplstm_jax.types import Episode, Split
 from oplstm_jax.workdir import Workdir
 
@@ -194,16 +197,15 @@ def test_time_is_shared_by_the_runs_of_a_program_however_they_are_resumed(tmp_pa
     def slow_log(self, line):
         log(self, line)
         now[0] += 60
-        if line["step"] == 15 and self.path.name == "seed1" and "alone" not in now:
+        if line["step"] == 15 and self.path.name == "1" and "alone" not in now:
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(Workdir, "log", slow_log)
     monkeypatch.setattr(sys.modules["oplstm_jax.train"], "time", types.SimpleNamespace(monotonic=monotonic))
-    folders, configs = [tmp_path / f"seed{seed}" for seed in (0, 1)], [small_config(seed=seed) for seed in (0, 1)]
-    with pytest.raises(Interrupted):
-        run_together(configs, folders)
+    settings = [tiny.SETTINGS._replace(seed=seed) for seed in (0, 1)]
+    with contextlib.ExitStack() as held, pytest.raises(Interrupted):
+        opened = [Workdir(tmp_path / str(s.seed), s._asdict()) for s in settings]
+        train_seeds(tiny.line_problem(), settings[0], [held.enter_context(contextlib.closing(w)) for w in opened])
     now.append("alone")
-    for config, folder in zip(configs, folders, strict=True):
-        result = run_config(config, folder)
-        assert result["trained_together"] == 1
-        assert own_seconds(result) == pytest.approx(60 * LAST / 5, abs=0.01)
+    for seed in (0, 1):
+        assert tiny.run(tmp_path / str(seed), seed=seed).seconds == pytest.approx(60 * LAST / 5, abs=0.01)
