@@ -22,6 +22,7 @@ NAMES = """lstm-sine-none-inputs pi_lstm-classes-layer op_lstm-classes-transduct
     op_lstm_head-classes-layer-full op_lstm_general-classes-layer-gamma-frozen op_lstm_sequential-sine-none
     maml-classes-transductive-clip protonet-classes-none finetune-same_classes-none-classes""".split()
 CHOSEN = [row for row in ROWS if row.name in NAMES]
+SOME_SLOW = [pytest.param(row, marks=[pytest.mark.slow] * (at % 2)) for at, row in enumerate(CHOSEN)]
 WIDE = op_lstm(MLP((32, 32), 3), 2)  # keeps factors
 
 
@@ -30,7 +31,7 @@ def _task(row):
     return learner, learner.init(jax.random.key(0), episode), episode
 
 
-@pytest.mark.parametrize("row", CHOSEN, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", SOME_SLOW, ids=lambda row: row.name)
 def test_data_is_computed_with_in_the_precision_of_the_parameters(row):
     learner, params, episode = _task(row)
     rounded = jax.tree.map(lambda a: a.astype(jnp.bfloat16), episode)

@@ -12,7 +12,7 @@ from oplstm_jax.types import Learner
 GOOD = ("pi_lstm-classes-none", "op_lstm-classes-transductive", "maml-sine-none", "random-classes-none")
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", [*GOOD[::3], *(pytest.param(name, marks=pytest.mark.slow) for name in GOOD[1:3])])
 def test_learners_of_the_library_keep_the_contract(name):
     row = next(row for row in ROWS if row.name == name)
     check_learner(row.make(2), row.sample, row.loss, row.without_gradient)
