@@ -81,10 +81,11 @@ def _arguments() -> list[str]:
         raise
 
 
-def _own_configs() -> str:
-    """The configuration files that come with the experiments, as a list."""
+def _no_config(what: str) -> str:
+    """A message that --config is none, with the configuration files that come with the experiments."""
     files = sorted((Path(__file__).parent / "configs").glob("*.py"))
-    return ", ".join(f"experiments/configs/{file.name}" for file in files if "get_config" in file.read_text())
+    own = ", ".join(f"experiments/configs/{file.name}" for file in files if "get_config" in file.read_text())
+    return f"flag --config: no {what}; expected your own or one of {own}"
 
 
 def _fail(text: str) -> NoReturn:
@@ -102,11 +103,10 @@ def _refuse(error: Exception) -> None:
         text = f"{error.filename}: is a file, or is below one: expected a folder"
     for name in ("ValueError: ", "TypeError: ", "KeyError: "):
         text = text.removeprefix(name)
-    own = f"expected your own or one of {_own_configs()}"
     if "Failed loading config file" in said and (missing := re.search(r"No such file or directory: ('.*')", text)):
-        text = f"flag --config: no file {missing[1]}; {own}"
+        text = _no_config(f"file {missing[1]}")
     elif isinstance(error, SyntaxError) or "earlier failure to load" in text or "no attribute 'get_config'" in text:
-        text = f"flag --config: no configuration file ({text}); {own}"
+        text = _no_config(f"configuration file ({text})")
     print(f"error: {text or type(error).__name__}", file=sys.stderr)
     sys.exit(2)
 

@@ -46,9 +46,11 @@ def _read(file: Path) -> dict:
     """A table. Raises ValueError if the file is damaged or of another kind."""
     try:
         table = json.loads(file.read_text())
-        cells = [{**cell, **{name: cell[name] for name in OF_CELL}} for cell in table["cells"]]
+        for cell in table["cells"]:
+            for name in OF_CELL:
+                cell[name]  # a KeyError names what is missing
         texts = {name: str(table[name]) for name in ("name", "title")}
-        return {**table, **texts, "cells": cells, "fraction": float(table["fraction"])}
+        return {**table, **texts, "fraction": float(table["fraction"])}
     except (ValueError, TypeError) as error:
         raise ValueError(f"{file}: cannot be read as a table: {error}") from None
     except KeyError as error:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from oplstm_jax.learners.arguments import check_whole
+from oplstm_jax.learners.arguments import check_at_once, check_whole
 from oplstm_jax.meta import task_outputs
 from oplstm_jax.sharding import axis_of, on_every_device, share
 from oplstm_jax.types import Array, Learner, Loss, Params, Sampler, as_sampler
@@ -42,8 +42,7 @@ def make_evaluate(
 
     Raises ValueError for tasks_at_once that is no whole number above 0.
     """
-    if tasks_at_once is not None:
-        check_whole("tasks_at_once", tasks_at_once, smallest=1)
+    check_at_once(tasks_at_once)
     axis = axis_of(mesh)
 
     def one_task(params: Params, sample: Sampler, key: Array) -> Array:

@@ -21,7 +21,7 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
     Its bytes are on the disk before it appears under its name. Raises OSError, naming it, where it cannot be written.
     """
     path = Path(path)
-    with naming(path, instead_of=PARTIAL):
+    with naming(path):
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -35,12 +35,12 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def naming(path: Path, instead_of: str = "\0") -> Iterator[None]:
-    """Gives an OSError of the block that names no file, as of a full disk, or one that ends so, this name."""
+def naming(path: Path) -> Iterator[None]:
+    """Gives an OSError of the block that names no file, as of a full disk, or a hidden partial one, this name."""
     try:
         yield
     except OSError as error:
-        named = error.filename is not None and not str(error.filename).endswith(instead_of)
+        named = error.filename is not None and not str(error.filename).endswith(PARTIAL)
         if named or error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from None

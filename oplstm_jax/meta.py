@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from oplstm_jax.learners.arguments import check_whole
+from oplstm_jax.learners.arguments import check_at_once, check_whole
 from oplstm_jax.params import fitting
 from oplstm_jax.sharding import on_every_device, share
 from oplstm_jax.types import Array, Episode, Learner, Loss, Objective, Params, Sampler, as_sampler
@@ -97,10 +97,10 @@ def init_state(
     Raises ValueError for params of another structure or of other shapes than the learner's.
     """
     if params is None:
-        start = learner.init(key, episode)
+        params = learner.init(key, episode)
     else:
-        start = jax.tree.map(jnp.copy, fitting(params, jax.eval_shape(learner.init, key, episode)))
-    start = jax.tree.map(lambda a: jnp.asarray(a, a.dtype), start)  # weak types would recompile
+        params = fitting(params, jax.eval_shape(learner.init, key, episode))
+    start = jax.tree.map(lambda a: jnp.array(a, a.dtype), params)  # copies; weak types would recompile
     return MetaState(jnp.zeros((), jnp.int32), start, optimiser.init(start))
 
 
@@ -112,8 +112,7 @@ def make_gradient(learner: Learner, loss: Loss, score: Loss, tasks_at_once: int 
 
     Raises ValueError for tasks_at_once that is no whole number above 0, and later where it does not divide B.
     """
-    if tasks_at_once is not None:
-        check_whole("tasks_at_once", tasks_at_once, smallest=1)
+    check_at_once(tasks_at_once)
     whole = jax.grad(meta_loss(learner, loss, score), has_aux=True)
 
     def gradient(params: Params, episodes: Episode, keys: Array) -> tuple[Params, Log]:
@@ -157,8 +156,7 @@ def make_step(
     Raises ValueError for a meta_batch or tasks_at_once that is no whole number above 0.
     """
     check_whole("meta_batch", meta_batch, smallest=1)
-    if tasks_at_once is not None:
-        check_whole("tasks_at_once", tasks_at_once, smallest=1)
+    check_at_once(tasks_at_once)
 
     def step(state: MetaState, run_key: Array, sample: Sampler) -> tuple[MetaState, Log]:
         keys = jax.random.split(jax.random.fold_in(run_key, state.step), 2)

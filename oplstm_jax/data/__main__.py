@@ -8,6 +8,7 @@
 """
 
 import argparse
+import functools
 import glob
 import sys
 from pathlib import Path
@@ -115,17 +116,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _seed(text: str) -> int:
-    if not text.isdecimal() or not int(text) < 2**31:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {2**31 - 1}")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if not 1 <= value <= 4096:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 4096")
+def _whole(text: str, least: int, most: int) -> int:
+    value = int(text) if text.isdecimal() else least - 1
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
     return value
+
+
+_positive = functools.partial(_whole, least=1, most=4096)
+_seed = functools.partial(_whole, least=0, most=2**31 - 1)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oplstm_jax.data.images import ImageSet, image_digests, shared_pair
+from oplstm_jax.data.images import ImageSet
 from oplstm_jax.files import atomic, read_arrays
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -64,14 +64,13 @@ def write_pack(path: Path, image_set: ImageSet) -> None:
 
     A set that has an image in two splits, as published ones may, says so in its pack: it can be loaded all the same.
     """
-    shared = shared_pair(image_digests(image_set.images), image_set.counts, image_set.class_split) is not None
     arrays = {
         "images": image_set.images,
         "labels": np.repeat(np.arange(len(image_set.counts)), image_set.counts),
         "class_names": np.array(image_set.class_names, dtype=np.str_),
         "class_split": image_set.class_split,
         "digest": np.array(image_set.digest),
-        "allow_shared": np.array(shared),
+        "allow_shared": np.array(image_set.shared),
     }
     with atomic(path) as file:
         np.savez(file, allow_pickle=False, **arrays)

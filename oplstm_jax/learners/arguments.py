@@ -51,13 +51,11 @@ def checked_learner(learner: Learner) -> Learner:
     predict = or_value_error(learner.predict, "predict")
 
     def checked_init(key, episode: Episode):
-        _check_episode(episode)
-        episode = Episode(*(Split(*split) for split in episode))
+        episode = _as_episode(episode)
         return _as_precise(init(key, episode), episode)
 
     def checked_adapt(params, support: Split, *, key=None):
-        check_split(support, "support")
-        params, support = _fitting(params, Split(*support))
+        params, support = _fitting(params, _as_split(support, "support"))
         params, support, key = alike((params, support, key))
         return adapt(params, support, key=key)
 
@@ -71,8 +69,7 @@ def checked_learner(learner: Learner) -> Learner:
     objective = or_value_error(learner.objective, "objective")
 
     def checked_objective(params, episode: Episode, *, key=None):
-        _check_episode(episode)
-        params, episode = _fitting(params, Episode(*(Split(*split) for split in episode)))
+        params, episode = _fitting(params, _as_episode(episode))
         params, episode, key = alike((params, episode, key))
         return objective(params, episode, key=key)
 
@@ -128,6 +125,12 @@ def check_whole(name: str, value: Any, smallest: int) -> None:
         raise ValueError(f"{name} is {value!r}: expected a whole number, {smallest} or more")
 
 
+def check_at_once(tasks: Any) -> None:
+    """Raises ValueError unless a number of tasks that are taken at once is None or an integer of at least 1."""
+    if tasks is not None:
+        check_whole("tasks_at_once", tasks, smallest=1)
+
+
 def check_widths(name: str, value: Any) -> None:
     """Raises ValueError unless a value is a sequence of positive widths."""
     if not isinstance(value, (tuple, list)):
@@ -136,8 +139,8 @@ def check_widths(name: str, value: Any) -> None:
         check_whole(f"a width in {name}", width, smallest=1)
 
 
-def check_split(split: Split, what: str) -> None:
-    """Raises ValueError unless x is floats [M, ...] and y floats [M, C], both of at least one example."""
+def _as_split(split: Any, what: str) -> Split:
+    """A pair as a Split. Raises ValueError unless x is floats [M, ...] and y floats [M, C], of one example or more."""
     if not isinstance(split, tuple) or len(split) != 2:
         raise ValueError(f"{what} is {type(split).__name__}: expected Split(x, y)")
     x, y = split
@@ -145,6 +148,7 @@ def check_split(split: Split, what: str) -> None:
     _check_floats(y, f"{what} y", 2)
     if y.ndim != 2 or x.shape[0] != y.shape[0] or 0 in (*x.shape, *y.shape):
         raise ValueError(f"{what} x is {list(x.shape)} and y {list(y.shape)}: expected x [M, ...] and y [M, C], M > 0")
+    return Split(x, y)
 
 
 def check_ways(y: Any, units: int | None) -> None:
@@ -179,11 +183,10 @@ def check_module(name: str, network: Any) -> None:
         check_mode(fields["norm"])
 
 
-def _check_episode(episode: Episode) -> None:
+def _as_episode(episode: Any) -> Episode:
     if not isinstance(episode, tuple) or len(episode) != 2:
         raise ValueError(f"episode is {type(episode).__name__}: expected Episode(support, query)")
-    check_split(episode[0], "support")
-    check_split(episode[1], "query")
+    return Episode(_as_split(episode[0], "support"), _as_split(episode[1], "query"))
 
 
 def _check_floats(a: Any, what: str, least: int) -> None:
