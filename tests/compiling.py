@@ -5,23 +5,24 @@ import subprocess
 import sys
 
 LEVEL = "--xla_backend_optimization_level="
-OLD_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
+FEWER = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 
 
 def fast(level: int = 0) -> str:
-    """XLA flags, those of the environment too: no optimisation, and the older code generator where there still is one.
+    """XLA flags, those of the environment too: no optimisation, the older code generator, a program in one piece.
 
-    That takes a third of the time. A process that inherits them from another one of the suite keeps them. What runs
-    for a while takes level 1.
+    Without optimisation it takes a third of the time; pieces to compile side by side cost a sixth more, and the cores
+    are busy anyway. An XLA that has lost the last two goes without. A process that inherits flags from another one of
+    the suite keeps them. What runs for a while takes level 1.
     """
     given = os.environ.get("XLA_FLAGS", "")
     if LEVEL in given:
         return given.replace(f"{LEVEL}0", f"{LEVEL}{level}")
-    return " ".join([f"{LEVEL}{level}", *([OLD_EMITTERS] if known(OLD_EMITTERS) else []), given])
+    return " ".join([f"{LEVEL}{level}", *([FEWER] if known(FEWER) else []), given])
 
 
-def known(flag: str) -> bool:
-    """Whether the installed XLA takes this flag. One that it does not know ends the process, so another one tries."""
-    environment = {**os.environ, "XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"}
+def known(flags: str) -> bool:
+    """Whether the installed XLA takes these flags. One that it does not know ends the process, so another one tries."""
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", "import jax; jax.devices()"]
     return not subprocess.run(command, env=environment, capture_output=True, check=False).returncode
