@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -69,6 +69,17 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes a text file atomically."""
     with atomic(path) as file:
         file.write(text.encode())
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes an .npz as `numpy.savez` does, whole or not at all; an array may have any name.
+
+    Raises OSError where it cannot be written, ValueError for arrays of Python objects.
+    """
+    with atomic(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def read_arrays(path: str | Path, what: str) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oplstm_jax.files import atomic, read_arrays
+from oplstm_jax.files import read_arrays, write_arrays
 from oplstm_jax.types import Params
 
 
@@ -28,8 +28,7 @@ def sha256(params: Params) -> str:
 
 def save(path: str | Path, params: Params) -> None:
     """Writes the parameters to `path` (an .npz), atomically: the file is there whole or not at all."""
-    with atomic(path) as file:
-        np.savez(file, allow_pickle=False, **named_arrays(params))
+    write_arrays(path, named_arrays(params))
 
 
 def load(path: str | Path, like: Params) -> Params:

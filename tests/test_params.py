@@ -61,3 +61,12 @@ def test_numbers_that_numpy_has_no_name_for_come_back(tmp_path):
     back = params.load(tmp_path / "p.npz", tree)
     assert back["half"].dtype == jnp.bfloat16
     jax.tree.map(np.testing.assert_array_equal, back, tree)
+
+
+def test_an_array_may_have_any_name(tmp_path):
+    """Those of the arguments of `numpy.savez` too; its keyword `allow_pickle` was an array to NumPy before 2.2."""
+    tree = {"file": jnp.ones(2), "allow_pickle": jnp.zeros(3), "self": jnp.ones(())}
+    params.save(tmp_path / "p.npz", tree)
+    with np.load(tmp_path / "p.npz") as file:
+        assert sorted(file.files) == sorted(tree)
+    jax.tree.map(np.testing.assert_array_equal, params.load(tmp_path / "p.npz", tree), tree)

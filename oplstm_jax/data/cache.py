@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from oplstm_jax.data.images import ImageSet
-from oplstm_jax.files import atomic, read_arrays
+from oplstm_jax.files import atomic, read_arrays, write_arrays
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -72,8 +72,7 @@ def write_pack(path: Path, image_set: ImageSet) -> None:
         "digest": np.array(image_set.digest),
         "allow_shared": np.array(image_set.shared),
     }
-    with atomic(path) as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    write_arrays(path, arrays)
 
 
 def kept(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
