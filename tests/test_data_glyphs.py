@@ -71,6 +71,18 @@ def test_what_was_made_with_other_settings_is_not_taken(few, monkeypatch, x64):
     assert len(list(few.iterdir())) == 4
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"), [("jax_default_prng_impl", "rbg"), ("jax_threefry_partitionable", False)]
+)
+def test_the_generator_that_jax_is_set_to_makes_no_difference(setting, value):
+    usual, before = load_glyphs(classes=2, drawings=2, image_size=8).digest, getattr(jax.config, setting)
+    try:
+        jax.config.update(setting, value)
+        assert load_glyphs(classes=2, drawings=2, image_size=8).digest == usual
+    finally:
+        jax.config.update(setting, before)
+
+
 def test_every_drawing_has_ink_and_no_two_are_equal(glyphs):
     ink = glyphs.images.mean(axis=(1, 2, 3)) / 255
     assert ink.min() > 0.005 and ink.max() < 0.5
