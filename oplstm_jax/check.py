@@ -10,7 +10,7 @@ import chex
 import jax
 
 from oplstm_jax.problem import Problem
-from oplstm_jax.types import Array, Episode, Learner, Sampler
+from oplstm_jax.types import Array, Episode, Learner, Sampler, as_sampler
 
 
 def switch_on() -> None:
@@ -58,7 +58,7 @@ def _checked_sampler(sample: Sampler) -> Sampler:
         check_episode(episode)
         return episode
 
-    return jax.tree_util.Partial(checked_sample, sample)
+    return jax.tree_util.Partial(checked_sample, as_sampler(sample))
 
 
 def _checked_learner(learner: Learner) -> Learner:

@@ -14,7 +14,7 @@ from oplstm_jax.optimiser import make_optimiser
 from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.seeds import over_seeds, stack
 from oplstm_jax.sharding import axis_of, replicate, task_mesh
-from oplstm_jax.types import Array, Params
+from oplstm_jax.types import Array, Params, as_sampler
 
 
 class Program(NamedTuple):
@@ -53,7 +53,7 @@ def make_program(problem: Problem, settings: Settings, count: int = 1) -> Progra
         step = finite.skipping_step(step)
     chunk = make_chunk(over_seeds(step, count, (0, 0, None)), mesh)
     evaluate = make_evaluate(problem.eval_learner, problem.score, settings.tasks_at_once, mesh)
-    sampler = functools.cache(lambda split: replicate(problem.sampler(split), mesh))
+    sampler = functools.cache(lambda split: replicate(as_sampler(problem.sampler(split)), mesh))
     tasks = {"validation": settings.validation_tasks, "test": settings.test_tasks}
     run_key = replicate(stack(run_keys), mesh)
     return Program(

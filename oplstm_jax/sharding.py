@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -50,6 +51,7 @@ def replicate(tree: Any, mesh: Mesh | None) -> Any:
     everywhere = NamedSharding(mesh, PartitionSpec())
 
     def put(leaf):
+        leaf = jnp.asarray(leaf)
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):  # JAX puts no keys on devices of other processes
             data = jax.device_put(jax.random.key_data(leaf), everywhere)
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny
 from as_gpu import take_for_gpu
 from jax.sharding import PartitionSpec
+from jax.tree_util import Partial
 from learner_table import ROWS, blobs
 from test_train import small_config
 
@@ -25,7 +27,7 @@ from oplstm_jax.records import read_metrics
 from oplstm_jax.sharding import TASKS, axis_of, replicate, task_mesh
 
 LEARNER = protonet(MLP((6, 5), 3, "transductive"))
-SAMPLE = jax.tree_util.Partial(blobs)
+SAMPLE = Partial(blobs)
 
 
 def _trained(mesh, chunk_of=make_chunk, at_once=2):
@@ -84,7 +86,9 @@ def test_keys_of_the_old_kind_are_shared_too():
     assert make_chunk(step, task_mesh(4))(state, jax.random.PRNGKey(2), 1, SAMPLE)[0].step == 1
 
 
-@pytest.mark.parametrize("name", ["op_lstm_head-sine-none", "pi_lstm-sine-none-pool"])
+@pytest.mark.parametrize(
+    "name", ["op_lstm_head-sine-none", pytest.param("pi_lstm-sine-none-pool", marks=pytest.mark.slow)]
+)
 def test_tasks_of_an_explicit_mesh_stay_where_they_are(name):
     row = _row(name)
     learner = row.make(2)
@@ -111,7 +115,7 @@ def test_pmap_takes_the_same_steps():
     "name",
     [
         "op_lstm-classes-support-gamma-adapt_biases",
-        "op_lstm_head-classes-layer-full",
+        pytest.param("op_lstm_head-classes-layer-full", marks=pytest.mark.slow),
         "maml-classes-transductive-clip",
         "protonet-images-layer",
         pytest.param("lstm-sine-none", marks=pytest.mark.slow),
@@ -156,6 +160,11 @@ def test_lists_of_tasks_are_shared_by_devices(tasks):
 def test_a_mesh_takes_the_devices_that_share_the_meta_batch_evenly():
     sizes = {batch: getattr(task_mesh(batch), "size", 1) for batch in (1, 2, 3, 4, 6, 8)}
     assert sizes == {1: 1, 2: 2, 3: 3, 4: 4, 6: 3, 8: 4}
+
+
+def test_any_function_and_numbers_of_python_are_shared_too(tmp_path):
+    for name, sample in (("a", lambda key: tiny.sample_line(key)), ("b", Partial(tiny.scaled_line, scale=1.5))):
+        assert tiny.run(tmp_path / name, tiny.line_problem(lambda split, sample=sample: sample)).best_step
 
 
 def test_a_run_is_the_same_on_one_device(tmp_path, monkeypatch):

@@ -39,6 +39,11 @@ def sample_line(key):
     return Episode(Split(x[:4], y[:4]), Split(x[4:], y[4:]))
 
 
+def scaled_line(key, scale):
+    """A line as above, of other points."""
+    return jax.tree.map(lambda a: scale * a, sample_line(key))
+
+
 def line_problem(sampler=lambda split: jax.tree_util.Partial(sample_line)):
     """The problem; sampler: split -> (key -> Episode)."""
     learner, loss = line_learner(), mean_squared_error
