@@ -101,3 +101,18 @@ def test_kernels_of_many_layers_go_by_number():
     names = [*(f"dense_{layer}" for layer in range(12)), "out"]
     weights = {**{name: {"kernel": name} for name in sorted(names)}, "norm_0": {"scale": 1}}
     assert list(kernels(weights)) == list(kernels(weights).values()) == names
+
+
+def test_statistics_of_other_weights_are_not_made_up():
+    """With norm="support" the network keeps those of its own weights."""
+    base, episode = MLP((6, 5), 3, "support"), blobs(jax.random.key(0))
+    learner, unlearned = op_lstm(base, 2), op_lstm(base, 0)
+    params = learner.init(jax.random.key(1), episode)
+    for made in (
+        make_scores_by_pass(learner, unlearned, cross_entropy),
+        make_closeness(learner, unlearned, cross_entropy, 0.5),
+        make_resemblance(learner, unlearned, base, cross_entropy, 2, 0.5),
+    ):
+        with pytest.raises(ValueError, match="norm is 'support': other kernels would have other statistics"):
+            made(params, episode)
+    assert np.isfinite(change(learner, unlearned, params, episode).outputs).all()  # has no other weights

@@ -115,3 +115,10 @@ def test_a_rule_of_all_units_at_once_is_none_of_hidden_layers():
     learner = op_lstm(MLP((8,), 3), 2, full_lstm((5, 3)), full_lstm((5, 8)))
     with pytest.raises(ValueError, match="full_lstm reads the units of one layer: it is no rule of hidden layers"):
         learner.init(jax.random.key(0), blobs())
+
+
+def test_a_rule_may_have_one_pass(signals):
+    rule = coordinate_lstm((3, 1))
+    params = rule.init(jax.random.key(0), 2, signals.shape[-1])
+    first = rule_fit.outputs_of(rule, params, signals[:1])
+    np.testing.assert_allclose(first, rule_fit.outputs_of(rule, params, signals)[:1], rtol=1e-5)

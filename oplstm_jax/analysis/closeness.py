@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax.analysis.fast_network import FastNetwork, fast_network, kernels, with_kernels
+from oplstm_jax.analysis.fast_network import FastNetwork, fast_network, kernels, outputs_of_kernels
 from oplstm_jax.analysis.updates import Similarity, compare, gradient_updates, prototype_kernel
 from oplstm_jax.learners.protonet import class_means, squared_distances
 from oplstm_jax.losses import accuracy
@@ -80,6 +80,8 @@ def make_closeness(
     """(params, episode) -> Closeness of `op_lstm`, made with its passes T and, as `unlearned`, with none.
 
     step_size: of gradient descent, on which cosines hardly depend but ratios do.
+
+    Raises ValueError for a network with `norm="support"`.
     """
 
     def closeness(params: Params, episode: Episode) -> Closeness:
@@ -95,7 +97,7 @@ def make_closeness(
         total = jax.tree.map(lambda u: jnp.sum(u, 0), updates)
         outputs = before.outputs(before.weights, queries)
         moved = after.outputs(after.weights, queries) - outputs
-        theirs = _outputs_of_kernels(before, jax.tree.map(jnp.add, start, descended), queries) - outputs
+        theirs = outputs_of_kernels(before, jax.tree.map(jnp.add, start, descended), queries) - outputs
         layers = jnp.stack([compare(total[layer], descended[layer])[0] for layer in start])
         return Closeness(
             *jax.vmap(compare)(updates, steps), layers, *compare(total, descended), compare(moved, theirs)[0]
@@ -122,7 +124,10 @@ def make_network_similarity(
 def make_resemblance(
     learner: Learner, unlearned: Learner, base: MLP, loss: Loss, steps: int, step_size: float
 ) -> Callable[[Params, Episode], Resemblance]:
-    """(params, episode) -> Resemblance of `op_lstm` on an MLP; steps, step_size: of gradient descent."""
+    """(params, episode) -> Resemblance of `op_lstm` on an MLP; steps, step_size: of gradient descent.
+
+    Raises ValueError for a network with `norm="support"`.
+    """
 
     def resemblance(params: Params, episode: Episode) -> Resemblance:
         support, queries = episode
@@ -130,7 +135,7 @@ def make_resemblance(
         ours = after.outputs(after.weights, queries.x)
         start = kernels(before.weights)
         descended = gradient_updates(_loss_of_kernels(before, loss, *support), start, steps, step_size)
-        gradient = _outputs_of_kernels(before, jax.tree.map(jnp.add, start, descended), queries.x)
+        gradient = outputs_of_kernels(before, jax.tree.map(jnp.add, start, descended), queries.x)
         prototypes = _prototype_outputs(base, after, support, queries.x)
         others, everyone = (gradient, prototypes), (ours, gradient, prototypes)
         same = [jnp.mean(jnp.argmax(ours, 1) == jnp.argmax(other, 1)) for other in others]
@@ -140,13 +145,8 @@ def make_resemblance(
     return resemblance
 
 
-def _outputs_of_kernels(network: FastNetwork, kernels: dict[str, Array], x: Array) -> Array:
-    """Outputs for x with other kernels and all other weights as they are."""
-    return network.outputs(with_kernels(network.weights, kernels), x)
-
-
 def _loss_of_kernels(network: FastNetwork, loss: Loss, x: Array, y: Array) -> Callable[[dict[str, Array]], Array]:
-    return lambda kernels: loss(_outputs_of_kernels(network, kernels, x), y)
+    return lambda kernels: loss(outputs_of_kernels(network, kernels, x), y)
 
 
 def _features(base: MLP, network: FastNetwork, x: Array) -> Array:

@@ -3,15 +3,22 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+
 from oplstm_jax.learners import fast_weights
 from oplstm_jax.types import Array, Fast, Learner, Params
 
 
 class FastNetwork(NamedTuple):
-    """weights: all parameters of the network after learning. outputs: (weights, x [Q, ...]) -> outputs [Q, C]."""
+    """weights: all parameters of the network after learning. outputs: (weights, x [Q, ...]) -> outputs [Q, C].
+
+    has_stats: whether `outputs` keeps what these weights made of the support set (`norm="support"`), so that other
+    weights are not the network that they would be.
+    """
 
     weights: Params
     outputs: Callable[[Params, Array], Array]
+    has_stats: bool = False
 
 
 def fast_network(learner: Learner, params: Params, fast: Fast) -> FastNetwork:
@@ -20,7 +27,8 @@ def fast_network(learner: Learner, params: Params, fast: Fast) -> FastNetwork:
     Raises ValueError for learners that do not adapt the weights of a network.
     """
     weights, put = _parts(fast)
-    return FastNetwork(weights, lambda weights, x: learner.predict(params, put(weights), x))
+    has_stats = bool(jax.tree.leaves(fast.get("stats", {}))) and "kernel" not in fast
+    return FastNetwork(weights, lambda weights, x: learner.predict(params, put(weights), x), has_stats)
 
 
 def _parts(fast: Fast) -> tuple[Params, Callable[[Params], Fast]]:
@@ -42,6 +50,12 @@ def kernels(weights: Params) -> dict[str, Array]:
     return {layer: weights[layer]["kernel"] for layer in layers if "kernel" in weights[layer]}
 
 
-def with_kernels(weights: Params, kernels: dict[str, Array]) -> Params:
-    """The weights of a network with other kernels."""
-    return {**weights, **{layer: {**weights[layer], "kernel": kernel} for layer, kernel in kernels.items()}}
+def outputs_of_kernels(network: FastNetwork, kernels: dict[str, Array], x: Array) -> Array:
+    """Outputs [Q, C] for x [Q, ...] with other kernels and all other weights as they are.
+
+    Raises ValueError for a network with `norm="support"`.
+    """
+    if network.has_stats:
+        raise ValueError("norm is 'support': other kernels would have other statistics; expected transductive or layer")
+    changed = {layer: {**network.weights[layer], "kernel": kernel} for layer, kernel in kernels.items()}
+    return network.outputs({**network.weights, **changed}, x)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from oplstm_jax.learners.rules import UpdateRule
+from oplstm_jax.learners.rules import UpdateRule, run_passes
 from oplstm_jax.types import Array, Params
 
 DECAY, SLOPE = 0.9, 4.0
@@ -72,8 +72,8 @@ def draw_signals(key: Array, examples: int) -> Array:
 def outputs_of(rule: UpdateRule, params: Params, signals: Array) -> Array:
     """What a rule emits [T, M, D] for signals [T, F, M, D], from its first state on."""
     passes, _, examples, units = signals.shape
-    step = functools.partial(rule.step, params)
-    return jax.lax.scan(step, rule.start(params, examples, units, passes), signals)[1]
+    start = rule.start(params, examples, units, passes)
+    return run_passes(lambda state, at: rule.step(params, state, signals[at]), start, passes)[1]
 
 
 def unexplained(rule: UpdateRule, params: Params, signals: Array, wanted: Array) -> Array:
