@@ -3,17 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
 from experiments.finding import Finding, write_finding
 from experiments.sweeps import Sweep
-from oplstm_jax import build, figures_beyond
-from oplstm_jax.evaluate import make_evaluate, task_keys
+from oplstm_jax import figures_beyond
 from oplstm_jax.files import read_arrays
-from oplstm_jax.records import read_config, read_metrics, read_result, write_result
+from oplstm_jax.records import read_metrics, read_result, write_result
 from oplstm_jax.statistics import Estimate, estimate
-from oplstm_jax.trained import load_trained
+from oplstm_jax.trained import score_each
 
 
 def write(sweep: Sweep, root: Path, to: Path, seeds: int) -> str:
@@ -70,20 +66,9 @@ def _over_seeds(runs: list[Path], passes: int) -> Estimate:
 
 def _test_with(passes: int, runs: list[Path]) -> None:
     """Tests runs of one configuration with another number of passes, in one program, into a folder `passes<T>` each."""
-    config = {**read_config(runs[0]), "eval_passes": passes}
-    problem, count = build.build_problem(config), config["test_tasks"]
-    sample = problem.sampler("test")
-    evaluate = make_evaluate(problem.eval_learner, problem.score, build.build_settings(config).tasks_at_once)
-    shapes = jax.eval_shape(sample, jax.random.key(0))
-    for run in runs:
-        trained = load_trained(run, shapes, eval_passes=passes)
-        scores = np.asarray(evaluate(trained.params, task_keys("test", count), sample))
-        found = estimate(scores)
+    for run, (result, scores) in zip(runs, score_each(runs, eval_passes=passes), strict=True):
         (run / f"passes{passes}").mkdir(exist_ok=True)
-        result = _result(run)
-        own = {**result["config"], "eval_passes": passes}
-        outcome = {"score": found.mean, "interval": found.interval, "config": own}
-        write_result(run / f"passes{passes}", {**result, **outcome}, scores)
+        write_result(run / f"passes{passes}", result, scores)
 
 
 def _result(run: Path) -> dict[str, Any]:

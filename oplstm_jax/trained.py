@@ -1,5 +1,6 @@
 """A finished run as a learner with its parameters, and its score under other conditions than it was trained for."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,7 +57,12 @@ def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], 
     Raises ValueError for conditions that are impossible or that the trained parameters do not fit, FloatingPointError
     for scores that are not finite.
     """
-    config, trained_on = read_config(workdir, *CONFIG), read_result(workdir) or {}
+    return next(score_each([workdir], **changes))
+
+
+def score_each(workdirs: Sequence[str | Path], **changes: Any) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """`score_trained` of runs that differ in their seeds alone, by one program."""
+    config, trained_on = read_config(workdirs[0], *CONFIG), read_result(workdirs[0]) or {}
     known = trained_on.get("input_shape")  # early results did not say it
     if (other := changes.get("data", config["data"])) != config["data"]:
         pixels = known[0] if known and len(known) == 3 and not family_of(other) else None
@@ -69,11 +75,14 @@ def score_trained(workdir: str | Path, **changes: Any) -> tuple[dict[str, Any], 
     found = list(shapes.support.x.shape[1:])
     if known and found != known:
         raise ValueError(f"{changed['data']}: inputs are {found}, but the run was trained on {known}")
-    learner, weights = load_trained(workdir, shapes, **{**changes, **same})[1:]
+    learner = load_trained(workdirs[0], shapes, **{**changes, **same}).learner
     evaluate = make_evaluate(learner, score, settings.tasks_at_once)
-    scores = np.asarray(evaluate(weights, task_keys("test", changed["test_tasks"]), sample))
-    check_scores(scores, "test")
-    return {**trained_on, **_conditions(changed), **_outcome(estimate(scores))}, scores
+    for workdir in workdirs:
+        weights = load_trained(workdir, shapes, **{**changes, **same}).params
+        scores = np.asarray(evaluate(weights, task_keys("test", changed["test_tasks"]), sample))
+        check_scores(scores, "test")
+        own = {**read_config(workdir, *CONFIG), **changes}
+        yield {**(read_result(workdir) or {}), **_conditions(own), **_outcome(estimate(scores))}, scores
 
 
 def _conditions(config: dict[str, Any]) -> dict[str, Any]:
