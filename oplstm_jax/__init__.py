@@ -12,6 +12,7 @@ from oplstm_jax.learners import (
     op_lstm_sequential,
     pi_lstm,
     protonet,
+    random_guess,
     sap,
     scratch,
     warp_maml,
@@ -19,7 +20,9 @@ from oplstm_jax.learners import (
 from oplstm_jax.nets.conv4 import Conv4
 from oplstm_jax.nets.mlp import MLP
 from oplstm_jax.nets.resnet12 import ResNet12
+from oplstm_jax.nets.sap_conv4 import SapConv4
 from oplstm_jax.nets.transformer import VisionTransformer
+from oplstm_jax.nets.warp_conv4 import WarpConv4
 from oplstm_jax.types import Episode, Learner, Split
 
 __version__ = "0.1.0"
@@ -29,8 +32,10 @@ __all__ = [
     "Episode",
     "Learner",
     "ResNet12",
+    "SapConv4",
     "Split",
     "VisionTransformer",
+    "WarpConv4",
     "finetune",
     "lstm",
     "make",
@@ -41,6 +46,7 @@ __all__ = [
     "op_lstm_sequential",
     "pi_lstm",
     "protonet",
+    "random_guess",
     "sap",
     "scratch",
     "warp_maml",

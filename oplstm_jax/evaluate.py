@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from oplstm_jax.learners.arguments import check_at_once, check_whole
-from oplstm_jax.meta import task_outputs
+from oplstm_jax.meta import scalar, task_outputs
 from oplstm_jax.sharding import axis_of, on_every_device, share
 from oplstm_jax.types import Array, Learner, Loss, Params, Sampler, as_sampler
 
@@ -48,7 +48,7 @@ def make_evaluate(
     def one_task(params: Params, sample: Sampler, key: Array) -> Array:
         sample_key, learner_key = jax.random.split(key)
         episode = sample(sample_key)
-        return score(task_outputs(learner, params, episode, key=learner_key), episode.query.y)
+        return scalar(score(task_outputs(learner, params, episode, key=learner_key), episode.query.y), "score")
 
     def shared(params: Params, keys: Array, sample: Sampler) -> Array:
         one = functools.partial(one_task, params, sample)

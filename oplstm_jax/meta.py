@@ -67,7 +67,7 @@ def meta_loss(learner: Learner, loss: Loss, score: Loss) -> Callable[..., tuple[
 
     def one_task(params, episode: Episode, key):
         value, outputs = objective(params, episode, key=key)
-        return _scalar(value, "loss"), _scalar(score(outputs, episode.query.y), "score")
+        return scalar(value, "loss"), scalar(score(outputs, episode.query.y), "score")
 
     def batch_loss(params, episodes: Episode, keys: Array):
         losses, scores = jax.vmap(one_task, in_axes=(None, 0, 0))(params, episodes, keys)
@@ -76,7 +76,8 @@ def meta_loss(learner: Learner, loss: Loss, score: Loss) -> Callable[..., tuple[
     return batch_loss
 
 
-def _scalar(value: Array, what: str) -> Array:
+def scalar(value: Array, what: str) -> Array:
+    """The value of a loss or score of a task. Raises ValueError unless it is one number."""
     if jnp.shape(value) != ():
         raise ValueError(f"the {what} of a task is {list(jnp.shape(value))}: expected a number, such as a mean")
     return value

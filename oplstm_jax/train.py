@@ -146,6 +146,8 @@ def finish(problem: Problem, tested: Tested, workdir: Workdir, facts: dict) -> d
     Where the parameters of the best validation were lost, and others had to be tested, it says so: `lost_best_step`.
     """
     validated = [line for line in workdir.metrics() if "validation_score" in line]
+    if not validated:
+        raise ValueError(f"{workdir.path}: metrics.jsonl tells of no validation: expected the lines of this run")
     best = max(validated, key=lambda line: (problem.quality(line["validation_score"]), -line["step"]))["step"]
     lost = {} if best == tested.best_step else {"lost_best_step": best}
     result = {

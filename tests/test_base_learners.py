@@ -121,6 +121,7 @@ def test_patches_are_squares_row_by_row():
     cut = patches(x, 2)
     assert cut.shape == (2, 6, 12)
     np.testing.assert_array_equal(cut[1, 4], x[1, 2:, 2:4].reshape(-1))
+    assert patches(x[:0], 2).shape == (0, 6, 12)
 
 
 def test_configurations_name_them():

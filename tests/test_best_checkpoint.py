@@ -1,5 +1,6 @@
 """The best checkpoint is damaged or gone while newer ones are whole: said at once, and never replaced in silence."""
 
+import contextlib
 import logging
 import shutil
 
@@ -81,3 +82,13 @@ def test_of_what_is_left_the_best_is_tested_and_the_result_says_so(trained, capl
     assert "lost_best_step" not in outcomes["whole"] and outcomes["after"]["lost_best_step"] == best
     assert f"not of the best step {best}, which was lost" in describe(outcomes["after"])
     assert "lost" not in describe(outcomes["whole"])
+
+
+def test_a_run_whose_metrics_are_gone_says_so(trained):
+    folder, *_, tested = trained
+    (folder / "metrics.jsonl").unlink()
+    workdir = Workdir(folder, SETTINGS._replace(**OVERSHOOTS)._asdict())
+    message = f"{folder}: metrics.jsonl tells of no validation"
+    with contextlib.closing(workdir), pytest.raises(ValueError, match=message):
+        finish(line_problem(), tested, workdir, {})
+    assert not (folder / "result.json").exists()

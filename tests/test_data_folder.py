@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from data_files import as_files, photo, photos, sides, write_folder
 
-from oplstm_jax.data import load
+from oplstm_jax.data import cache, load
 
 
 def test_a_folder_of_classes_is_read_in_order_with_a_seeded_split(tmp_path):
@@ -68,6 +68,17 @@ def test_odd_split_files_are_one_clear_line(tmp_path, text, message):
     (tmp_path / "split.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         load(tmp_path, split_file=tmp_path / "split.csv")
+
+
+def test_a_prepared_name_goes_before_a_folder_and_takes_none_of_its_options(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPLSTM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "mine", as_files(photos("abc")))
+    cache.pack_path("mine").parent.mkdir()
+    cache.write_pack(cache.pack_path("mine"), load("./mine", 4))
+    assert load("mine").images.shape[1:] == (4, 4, 3) and load("./mine", np.int64(5)).images.shape[1:] == (5, 5, 3)
+    with pytest.raises(ValueError, match="mine: split_file and invert are only for a folder"):
+        load("mine", invert=True)
 
 
 @pytest.mark.parametrize(

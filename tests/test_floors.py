@@ -86,6 +86,13 @@ def test_scratch_is_a_plain_loop_of_optimiser_steps(optimiser, rate):
     np.testing.assert_allclose(learner.predict({}, fast, episode.query.x), expected, atol=1e-5)
 
 
+def test_scratch_draws_all_weights_in_one_precision(x64):
+    for precision in (jnp.float32, jnp.float64):
+        episode = jax.tree.map(lambda a, p=precision: a.astype(p), blobs(jax.random.key(0)))
+        fast, _ = scratch(NET, cross_entropy, 1).adapt({}, episode.support, key=jax.random.key(1))
+        assert {leaf.dtype for leaf in jax.tree.leaves(fast["weights"])} == {np.dtype(precision)}
+
+
 def test_scratch_learns_its_support_set():
     learner = scratch(NET, cross_entropy, 100, 0.02)
     _, info = learner.adapt({}, blobs(jax.random.key(0)).support, key=jax.random.key(1))

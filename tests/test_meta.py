@@ -85,6 +85,12 @@ def test_lists_of_tasks_and_their_keys():
         make_evaluate(LEARNER, accuracy, 0)
 
 
+def test_a_score_is_a_number_in_a_test_too():
+    params = LEARNER.init(jax.random.key(0), blobs(jax.random.key(1)))
+    with pytest.raises(ValueError, match=r"the score of a task is \[12\]: expected a number, such as a mean"):
+        make_evaluate(LEARNER, lambda outputs, y: outputs[:, 0])(params, task_keys("test", 2), blobs)
+
+
 def test_training_goes_on_from_given_parameters_and_leaves_them(tmp_path):
     optimiser = optax.adam(1e-3)
     step, episode = make_step(LEARNER, cross_entropy, accuracy, optimiser, 2), blobs(jax.random.key(1))

@@ -147,6 +147,16 @@ def test_networks_that_are_no_chain():
         chain(MLP((6, 5)))
 
 
+def test_a_chain_is_all_that_its_network_says():
+    x, key = jnp.ones((2, 4)), jax.random.key(0)
+    for zero in (True, False):
+        hidden, out = chain(MLP((6,), 3, zero_hidden_biases=zero))
+        assert (not hidden.init(key, x)["params"]["dense"]["bias"].any()) == zero
+        assert out.init(key, x)["params"]["dense"]["bias"].all()
+    with pytest.raises(ValueError, match="layers of a chain only have float32: precision is bfloat16"):
+        chain(Conv4(4, 3, precision="bfloat16"))
+
+
 WRONG = [
     ([], "layers is empty: expected one layer or more"),
     ([nn.Dense(5), nn.relu, nn.Dense(3)], "layers[1] is relu: expected a Flax module, such as MLP((40,))"),

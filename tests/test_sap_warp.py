@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from learner_table import pictures
 
-from oplstm_jax.learners import make
+from oplstm_jax.learners import make, sap, warp_maml
 from oplstm_jax.losses import cross_entropy
 from oplstm_jax.meta import task_objective, task_outputs
 from oplstm_jax.nets.conv4 import Conv4
@@ -90,6 +90,13 @@ def test_steps_that_are_recomputed_are_those_that_were_kept(name):
     assert len(programs) == 2
     found, expected = (jax.jit(gradient(learner))(params) for learner in (again, kept))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
+
+
+@pytest.mark.parametrize(("factory", "network"), [(sap, "SapConv4"), (warp_maml, "WarpConv4")])
+@pytest.mark.parametrize("base", [NET, MLP((4,), 3)])
+def test_networks_without_what_stays_or_adapts_are_refused(factory, network, base):
+    with pytest.raises(ValueError, match=f"net is {type(base).__name__}: expected {network} .`make` converts."):
+        factory(base, cross_entropy, 1, 0.1)
 
 
 @pytest.mark.parametrize(

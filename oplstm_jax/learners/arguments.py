@@ -98,8 +98,11 @@ def check_argument(name: str, value: Any, annotation: Any) -> None:
     kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     if value is None and types.NoneType in kinds:
         return None
-    if any(isinstance(kind, type) and issubclass(kind, nn.Module) for kind in kinds):
+    if networks := [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, nn.Module)]:
         check_module(name, value)
+        if not isinstance(value, tuple(networks)):
+            expected = " or ".join(kind.__name__ for kind in networks)
+            raise ValueError(f"{name} is {type(value).__name__}: expected {expected} (`make` converts)")
     if Loss in kinds:
         check_loss(value)
     if bool in kinds and not isinstance(value, (bool, np.bool_)):

@@ -1,6 +1,8 @@
 """Training from scratch: a fresh network for every task, the floor of what meta-learning has to beat (SPEC §4)."""
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.descent import descend, make_optimiser
@@ -32,7 +34,9 @@ def scratch(net: nn.Module, loss: Loss, steps: int, learning_rate: float = 1e-3,
             outputs, _ = apply_support(net, weights, support.x)
             return loss(outputs, support.y), outputs
 
-        weights, info = descend(support_loss, net.init(key, support.x)["params"], transform, steps)
+        drawn = net.init(key, support.x)["params"]
+        start = jax.tree.map(lambda a: a.astype(jnp.promote_types(a.dtype, support.x.dtype)), drawn)
+        weights, info = descend(support_loss, start, transform, steps)
         _, stats = apply_support(net, weights, support.x)
         return {"weights": weights, "stats": stats}, info
 

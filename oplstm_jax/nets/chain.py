@@ -23,11 +23,13 @@ class DenseLayer(nn.Module):
     width: int
     norm: str = "none"
     is_output: bool = False
+    zero_bias: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         x = flat(x)
-        x = Dense(self.width, fan_in_bias(x.shape[-1]), name="dense")(x)
+        bias = nn.initializers.zeros if self.zero_bias else fan_in_bias(x.shape[-1])
+        x = Dense(self.width, bias, name="dense")(x)
         return x if self.is_output else jax.nn.relu(Norm(self.norm, name="norm")(x))
 
 
@@ -68,8 +70,11 @@ def chain(base: nn.Module) -> list[nn.Module]:
     """The layers of a network of this library with outputs, from the input up. Raises ValueError for any other."""
     match base:
         case MLP(outputs=int(outputs)):
-            return [*(DenseLayer(width, base.norm) for width in base.hidden), DenseLayer(outputs, is_output=True)]
+            hidden = [DenseLayer(width, base.norm, zero_bias=base.zero_hidden_biases) for width in base.hidden]
+            return [*hidden, DenseLayer(outputs, is_output=True)]
         case Conv4(outputs=int(outputs)):
+            if base.precision != "float32":
+                raise ValueError(f"layers of a chain only have float32: precision is {base.precision}")
             convolutions = [ConvLayer(base.filters, base.norm) for _ in range(base.blocks)]
             return [*convolutions, DenseLayer(outputs, is_output=True)]
         case ResNet12(outputs=int(outputs)):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from oplstm_jax.types import Array
 
 # U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for kernels [..., in, out] of linear and convolution layers.
-fan_in_kernel = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+fan_in_kernel = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform", dtype=jnp.float32)
 
 
 def uniform(bound: float) -> Callable[..., Array]:

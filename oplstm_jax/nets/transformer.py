@@ -98,7 +98,8 @@ def patches(x: Array, size: int) -> Array:
     if height % size or width % size:
         raise ValueError(f"images of {height}x{width} pixels: expected multiples of the patch, {size} pixels")
     x = x.reshape(examples, height // size, size, width // size, size, channels)
-    return jnp.moveaxis(x, 2, 3).reshape(examples, -1, size * size * channels)
+    squares = (height // size) * (width // size)
+    return jnp.moveaxis(x, 2, 3).reshape(examples, squares, size * size * channels)
 
 
 def mean_token(x: Array, norm: str) -> Array:

@@ -1,5 +1,6 @@
 """One module per source of images, and `load`, which finds the right one for a name or a path."""
 
+import numbers
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,17 +35,18 @@ def load(
 
     Raises ValueError for whatever cannot be found, read or used, in one line.
     """
-    if image_size is not None and (not isinstance(image_size, int) or not 1 <= image_size <= 1024):
+    if image_size is not None and (not isinstance(image_size, numbers.Integral) or not 1 <= image_size <= 1024):
         raise ValueError(f"image_size is {image_size!r}; expected an integer from 1 to 1024")
     if channels not in (None, 1, 3):
         raise ValueError(f"channels is {channels!r}; expected 1 (greyscale) or 3 (RGB)")
     name, path = str(name_or_path), Path(name_or_path)
-    is_folder, is_file = name != "" and os.path.isdir(path), os.path.isfile(path)
+    is_name = name == "glyphs" or cache.is_prepared(name)
+    is_folder, is_file = name != "" and not is_name and os.path.isdir(path), os.path.isfile(path)
     if (split_file is not None or invert) and not is_folder:
         raise ValueError(f"{name_or_path}: split_file and invert are only for a folder of images")
     if name == "glyphs":
         loaded = _sized(kept_glyphs(image_size or 28), channels)
-    elif cache.is_prepared(name):
+    elif is_name:
         pack = load_pack(cache.pack_path(name), image_size, channels, allow_shared=name in PREPARABLE)
         loaded = pack._replace(name=name)
     elif is_folder:
