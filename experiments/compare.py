@@ -35,7 +35,7 @@ def main() -> None:
     names = [name for name in first if name in second]
     if not names:
         raise ValueError(f"no cell is in both: {', '.join(first)} and {', '.join(second)}")
-    title = f"{words[1]} compared with {words[0]}"
+    title = f"{words[0]} (first) and {words[1]} (second)"
     found = Finding(title, HEADS, [row(name, first[name], second[name]) for name in names], ABOUT)
     print(write_finding(found, Path(flags.FLAGS.to)) if flags.FLAGS.to else markdown(as_table(found)), end="")
 

@@ -1,5 +1,6 @@
 """Whether a learner of one's own keeps the contract that training, testing and sharding rely on, in one call."""
 
+import inspect
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -43,6 +44,10 @@ def _check_params(params: Params) -> None:
 
 
 def _check_outputs(learner: Learner, params: Params, task: Episode, key: Array) -> None:
+    try:
+        inspect.signature(learner.adapt).bind(params, task.support, key=key)
+    except TypeError as error:
+        raise ValueError(f"adapt: {error}: expected adapt(params, support, *, key=None)") from None
     adapted = learner.adapt(params, task.support, key=key)
     if not isinstance(adapted, tuple) or len(adapted) != 2:
         raise ValueError(f"adapt: returned {type(adapted).__name__}: expected (fast, info)")

@@ -1,4 +1,4 @@
-"""The optimiser of meta-training: Adam as in the paper (SPEC §7), or Muon where there are matrices to it."""
+"""The optimiser of meta-training: Adam as in the paper, or Muon where there are matrices to it."""
 
 import jax
 import optax

@@ -1,4 +1,4 @@
-"""The numbers the paper reports (SPEC §8), to stand beside ours."""
+"""The numbers the paper reports, to stand beside ours."""
 
 from typing import NamedTuple
 

@@ -136,7 +136,7 @@ def test_ragged_classes_never_yield_padding(counts, way, seed):
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ((7, 1, 1), "way is 7, but there are 6 classes; expected 1 to 6"),
+        ((7, 1, 1), "way is 7, but this split has 6 classes; expected 1 to 6"),
         ((2, 1, 4), "shot 1 [+] query 4 = 5 images per class, but the smallest class has 4"),
         ((2, 9, 9), "shot 9 [+] query 9 = 18 images per class, but the largest class has 12"),
         ((0, 1, 1), "way is 0; expected an integer of at least 1"),

@@ -60,6 +60,7 @@ def _unequal(params, support, *, key=None):
 
 BREACHES = {
     "whole numbers": (LEARNER._replace(init=lambda *_: {"centre": jnp.arange(2)}), "centre' is int32: expected floats"),
+    "no key": (LEARNER._replace(adapt=lambda *given: _adapt(*given)), "adapt: .*'key': expected adapt.params"),
     "no info": (LEARNER._replace(adapt=lambda *given, key=None: _adapt(*given)[0]), "expected \\(fast, info\\)"),
     "passes": (LEARNER._replace(adapt=_unequal), "expected the same number of passes first"),
     "one output": (LEARNER._replace(predict=lambda *given: _predict(*given)[:, 0]), "returned float32 \\[\\d+\\]: exp"),

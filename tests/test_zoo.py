@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -22,6 +23,7 @@ from oplstm_jax.losses import mean_squared_error
 from oplstm_jax.meta import init_state, make_chunk, make_step
 from oplstm_jax.params import sha256
 from oplstm_jax.statistics import estimate
+from oplstm_jax.types import Split
 
 FIELDS = (
     "name metric score interval test_tasks test_query norm tests config seed seeds data date commit hardware command "
@@ -139,6 +141,12 @@ def test_a_folder_without_runs_or_with_those_of_several_configurations_is_refuse
     done = command("experiments.publish_zoo", f"--workdir={workdir}", f"--to={tmp_path / 'zoo'}")
     assert done.returncode == 2 and re.search(words, done.stderr) and done.stderr.count("\n") == 1
     assert not (tmp_path / "zoo").exists()
+
+
+def test_images_of_another_size_are_said_to_be_that():
+    learner, params = zoo.load("omniglot-mlp-5way1shot-op_lstm")
+    with pytest.raises(ValueError, match="inputs of another size than the parameters are for: .*1024.*784"):
+        learner.adapt(params, Split(jnp.zeros((5, 32, 32, 1)), jnp.eye(5)))
 
 
 def test_an_entry_is_made_for_as_many_passes_as_asked_for_and_trains_on():

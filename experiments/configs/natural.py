@@ -1,4 +1,4 @@
-"""Few-shot natural images with Conv-4 at 84x84 and the authors' settings for miniImageNet and CUB (SPEC §7).
+"""Few-shot natural images with Conv-4 at 84x84 and the authors' settings for miniImageNet and CUB.
 
     python -m oplstm_jax.data prepare cub
     python -m experiments.train --config=experiments/configs/natural.py:op_lstm_head,data=cub,shot=5 --workdir=runs/cub

@@ -1,4 +1,4 @@
-"""Few-shot Omniglot with the authors' settings (SPEC §7): the fully connected base-learner or raw pixels.
+"""Few-shot Omniglot with the authors' settings: the fully connected base-learner or raw pixels.
 
     python -m oplstm_jax.data prepare omniglot
     python -m experiments.train --config=experiments/configs/omniglot.py:op_lstm,shot=1 --workdir=runs/omniglot

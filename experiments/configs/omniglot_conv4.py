@@ -1,11 +1,11 @@
-"""Few-shot Omniglot on Conv-4: the setting of the authors' tuning runs (SPEC §7).
+"""Few-shot Omniglot on Conv-4: the setting of the authors' tuning runs.
 
     python -m oplstm_jax.data prepare omniglot
     python -m experiments.train --config=experiments/configs/omniglot_conv4.py:op_lstm_head --workdir=runs/conv4
 
 The argument after the colon is a learner and, optionally, fields. Published anchors for 5-way 1-shot: MAML 98.7,
-ProtoNet 98.8, OP-LSTM 98.4 % (validation score of the authors' tuning run). Of those runs the SPEC has OP-LSTM's rate,
-batch, passes and widths; the number of tasks and the rows of the other learners are the library's choice.
+ProtoNet 98.8, OP-LSTM 98.4 % (validation score of the authors' tuning run). Of those runs OP-LSTM's rate,
+batch, passes and widths are known; the number of tasks and the rows of the other learners are the library's choice.
 """
 
 from experiments.configs.base import FLOOR_OPTIONS, FLOORS, base_config, configure

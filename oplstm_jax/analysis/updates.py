@@ -48,7 +48,7 @@ def gradient_updates(loss: Callable[[Params], Array], weights: Params, passes: i
 
 
 def prototype_kernel(a: Array, y: Array) -> Array:
-    """The prototype classifier as a linear layer: kernel [d, C] whose columns are twice the class means (SPEC §8).
+    """The prototype classifier as a linear layer: kernel [d, C] whose columns are twice the class means.
 
     -|q - c|^2 = 2 c.q - |c|^2 - |q|^2, in which the last term is the same for all classes.
     """

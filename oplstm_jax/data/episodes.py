@@ -129,7 +129,7 @@ def _check_sizes(pool: Pool, way: int, shot: int, query: int, rotations: bool) -
     available = classes * (4 if rotations else 1)
     if way > available:
         turned = f" ({classes} classes in 4 rotations)" if rotations else ""
-        raise ValueError(f"way is {way}, but there are {available} classes{turned}; expected 1 to {available}")
+        raise ValueError(f"way is {way}, but this split has {available} classes{turned}; expected 1 to {available}")
     if shot + query > most:
         raise ValueError(
             f"shot {shot} + query {query} = {shot + query} images per class, but the largest class has {most}; "

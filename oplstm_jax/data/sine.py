@@ -1,4 +1,4 @@
-"""Few-shot sine regression: y = A sin(x + phi), A ~ U[0.1, 5], phi ~ U[0, pi], x ~ U[-5, 5] (SPEC §5)."""
+"""Few-shot sine regression: y = A sin(x + phi), A ~ U[0.1, 5], phi ~ U[0, pi], x ~ U[-5, 5]."""
 
 import jax
 import jax.numpy as jnp

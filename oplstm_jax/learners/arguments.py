@@ -217,4 +217,7 @@ def _line(error: Exception) -> str:
     said = f"there is no {error} in it" if type(error) is KeyError else str(error)
     lines = [line.strip() for line in said.splitlines() if line.strip()] or [type(error).__name__]
     announced = lines[0].endswith(":")  # by the first line; the second says it
+    if isinstance(error, flax.errors.ScopeParamShapeError):
+        lines.insert(0, "inputs of another size than the parameters are for:")
+        announced = True
     return f"what it was given does not fit: {' '.join(lines[: 1 + announced])}"

@@ -1,4 +1,4 @@
-"""Fine-tuning: a classifier of all training classes whose last layer is trained anew for every task (SPEC §4).
+"""Fine-tuning: a classifier of all training classes whose last layer is trained anew for every task.
 
 Meta-training sees other targets than adaptation. For meta-training, episodes carry one-hot targets over *all* training
 classes, so that a class keeps its column from episode to episode. Validation and test episodes are like everybody's,

@@ -1,4 +1,4 @@
-"""Plain LSTMs as learners: the support set is read, the weights stay (paper sections 3 and 4; SPEC §1).
+"""Plain LSTMs as learners: the support set is read, the weights stay (paper sections 3 and 4).
 
 `lstm` reads the examples one after another; `pi_lstm` reads them in parallel and shares the mean of their hidden
 states, which makes it invariant to their order. A query is one more step, with zeros for its unknown target.

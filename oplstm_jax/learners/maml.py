@@ -1,4 +1,4 @@
-"""MAML: gradient steps on the support loss from meta-learned initial weights (Finn et al. 2017; SPEC §4)."""
+"""MAML: gradient steps on the support loss from meta-learned initial weights (Finn et al. 2017)."""
 
 import flax.linen as nn
 

@@ -1,4 +1,4 @@
-"""OP-LSTM on every layer of a fully connected base-learner (paper section 5; SPEC §3).
+"""OP-LSTM on every layer of a fully connected base-learner (paper section 5).
 
 Each pass runs the support set forward, then goes from the output layer down: the layer's update rule reads each unit's
 activation and the message from above, and the mean outer product of what it emits with the layer's input is the update.

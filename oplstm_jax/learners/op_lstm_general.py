@@ -2,7 +2,7 @@
 
 A layer's message to the one below is its vector-Jacobian product with what its update rule emitted, and its update is
 the same product with respect to its weights. For a dense layer the first is W o and the second the outer product u o^T
-of its input with the output, so on linear layers this is `op_lstm` (SPEC §3); for others it goes through pooling,
+of its input with the output, so on linear layers this is `op_lstm`; for others it goes through pooling,
 activation and normalisation. Where a layer has pixels or tokens, its rule sees and moves a channel: the means over
 them. A layer with several kernels, a residual or transformer block, moves all of them at once, each by the product with
 respect to it at the values before the update.

@@ -1,4 +1,4 @@
-"""OP-LSTM on the last layer of any feature extractor (paper section 5; SPEC §2).
+"""OP-LSTM on the last layer of any feature extractor (paper section 5).
 
 Features a = f(x); fast weights W start at meta-learned W_0; in each pass the update rule looks at (target, prediction)
 of every example and class, and the mean outer product of its outputs with the features moves W.

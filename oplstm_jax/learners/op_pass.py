@@ -1,4 +1,4 @@
-"""Passes of OP-LSTM over the layers of a fully connected network, from the output down (SPEC §3).
+"""Passes of OP-LSTM over the layers of a fully connected network, from the output down.
 
 Shared by `op_lstm`, whose passes see the whole support set, and `op_lstm_sequential`, whose passes see one example.
 """

@@ -1,4 +1,4 @@
-"""Prototypical networks: a query belongs to the class with the nearest mean embedding (Snell et al. 2017; SPEC §4)."""
+"""Prototypical networks: a query belongs to the class with the nearest mean embedding (Snell et al. 2017)."""
 
 import flax.linen as nn
 import jax.numpy as jnp

@@ -38,7 +38,7 @@ def take_rule(rule: UpdateRule | None) -> UpdateRule:
     if rule is None:
         return coordinate_lstm()
     if not isinstance(rule, UpdateRule):
-        raise ValueError(f"rule is {rule!r}: expected an UpdateRule such as coordinate_lstm((5, 5, 1))")
+        raise ValueError(f"rule is {rule!r}: expected an UpdateRule such as coordinate_lstm() or fixed_rule(f)")
 
     def step(params, state, signals):
         state, outputs = rule.step(params, state, signals)
@@ -110,7 +110,7 @@ def fixed_rule(function: Callable[..., Array]) -> UpdateRule:
 def step_factor(square: Array, gamma: Array | None) -> Array:
     """What brings updates with this sum of squares to joint Frobenius norm gamma; 1 for gamma None.
 
-    The gradient flows through the norm, and there is no epsilon (SPEC §2); at a zero update, where the norm has no
+    The gradient flows through the norm, and there is no epsilon; at a zero update, where the norm has no
     derivative, the factor and its derivatives are zero.
     """
     if gamma is None:

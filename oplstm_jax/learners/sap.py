@@ -1,4 +1,4 @@
-"""SAP: gradient steps on transforms of a network whose own weights stay (Huisman, Plaat & van Rijn 2022; SPEC §4)."""
+"""SAP: gradient steps on transforms of a network whose own weights stay (Huisman, Plaat & van Rijn 2022)."""
 
 from oplstm_jax.learners.arguments import checks_arguments
 from oplstm_jax.learners.inner_loop import InnerLoop, gradient_learner

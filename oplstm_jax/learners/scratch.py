@@ -1,4 +1,4 @@
-"""Training from scratch: a fresh network for every task, the floor of what meta-learning has to beat (SPEC §4)."""
+"""Training from scratch: a fresh network for every task, the floor of what meta-learning has to beat."""
 
 import flax.linen as nn
 import jax

@@ -1,4 +1,4 @@
-"""Warp-MAML: MAML on a network whose warp layers shape the gradients and stay (Flennerhag et al. 2020; SPEC §4)."""
+"""Warp-MAML: MAML on a network whose warp layers shape the gradients and stay (Flennerhag et al. 2020)."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Conv-4, the convolutional base-learner of few-shot image classification (SPEC §0)."""
+"""Conv-4, the convolutional base-learner of few-shot image classification."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Initial values as PyTorch draws them, which the published numbers start from (SPEC: "The authors' settings")."""
+"""Initial values as PyTorch draws them, which the published numbers start from."""
 
 import math
 from collections.abc import Callable

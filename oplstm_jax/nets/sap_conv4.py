@@ -1,4 +1,4 @@
-"""Conv-4 with the transforms of SAP (subspace adaptation prior; Huisman et al. 2022; SPEC §4).
+"""Conv-4 with the transforms of SAP (subspace adaptation prior; Huisman et al. 2022).
 
 A transform of each type is mixed with the identity by softmax-weighted strengths. All start at the identity.
 """

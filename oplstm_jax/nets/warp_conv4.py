@@ -1,4 +1,4 @@
-"""Conv-4 with warp layers between its blocks, the network of Warp-MAML (Flennerhag et al. 2020; SPEC §4)."""
+"""Conv-4 with warp layers between its blocks, the network of Warp-MAML (Flennerhag et al. 2020)."""
 
 import flax.linen as nn
 import jax
