@@ -149,7 +149,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
     assert any((tmp_path / "checkpoints").iterdir())
 
 
-GLYPHS = "--config=experiments/configs/glyphs.py:protonet,meta_batch=2,filters=16"
+GLYPHS = "--config=experiments/configs/glyphs.py:protonet,meta_batch=2,filters=4"
 
 
 def test_a_run_on_images_is_tested_on_other_images_and_ways(tmp_path, shared):

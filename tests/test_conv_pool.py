@@ -38,7 +38,7 @@ def test_kernels_are_convolution_moments_and_pooling(shape):
     np.testing.assert_allclose(back(g)[0], plain_back(g)[0], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("norm", ["transductive", "support"])
+@pytest.mark.parametrize("norm", ["transductive", pytest.param("support", marks=pytest.mark.slow)])
 def test_conv4_with_the_kernel_is_conv4(norm, monkeypatch):
     keys = jax.random.split(jax.random.key(1), 4)
     x = jax.random.uniform(keys[0], (2, 5, 28, 28, 1))  # two tasks

@@ -24,7 +24,7 @@ def _double(tree):
     return jax.tree.map(lambda a: a.astype(jnp.float64), tree)
 
 
-@pytest.mark.parametrize("clip", [None, 0.5])
+@pytest.mark.parametrize("clip", [pytest.param(None, marks=pytest.mark.slow), 0.5])
 def test_second_order_gradient_is_that_of_finite_differences(x64, clip):
     episode = _double(waves(jax.random.key(0)))
     learner = maml(NET, mean_squared_error, 3, 0.05, clip=clip)

@@ -105,7 +105,7 @@ def test_gamma_is_the_norm_of_each_update():
 
 @pytest.mark.parametrize(
     ("passes", "gamma"),
-    [(1, None), (3, 0.1), *(pytest.param(*rest, marks=pytest.mark.slow) for rest in ((1, 0.1), (3, None)))],
+    [(3, 0.1), *(pytest.param(*rest, marks=pytest.mark.slow) for rest in ((1, None), (1, 0.1), (3, None)))],
 )
 def test_factors_and_formed_weights_are_the_same_learner(passes, gamma, x64):
     episode = blobs(jax.random.key(0))

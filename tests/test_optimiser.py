@@ -68,6 +68,7 @@ def config():
     return config
 
 
+@pytest.mark.slow
 def test_a_run_by_muon_is_resumed_bit_for_bit(config, tmp_path, monkeypatch):
     whole = run_config(config, tmp_path / "whole")
     log = Workdir.log

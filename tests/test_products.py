@@ -74,7 +74,7 @@ def test_a_hidden_state_of_one_column_is_shared(cells, x64):
     agree_with_plain(gradients)
 
 
-@pytest.mark.parametrize("passes", [0, 1, 3])
+@pytest.mark.parametrize("passes", [0, pytest.param(1, marks=pytest.mark.slow), 3])
 def test_sequences_are_steps_one_after_another(passes, x64):
     """For three tasks: values, gradients of weights and inputs, and gradients of those."""
     params = jax.tree.map(jnp.float64, init_stack(jax.random.key(0), 2, (4, 3)))

@@ -78,7 +78,8 @@ def test_meta_gradient_of_the_base_is_that_of_the_losses_after_every_step():
         assert (gap > 1e-4) == part.startswith("warp_"), part
 
 
-@pytest.mark.parametrize("name", [pytest.param("sap", marks=pytest.mark.slow), "warp_maml"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sap", "warp_maml"])
 def test_steps_that_are_recomputed_are_those_that_were_kept(name):
     kept, again = (_learner(name, 2, recompute=flag) for flag in (False, True))
     params, episode = _start(kept)
