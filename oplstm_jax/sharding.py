@@ -51,7 +51,7 @@ def replicate(tree: Any, mesh: Mesh | None) -> Any:
     everywhere = NamedSharding(mesh, PartitionSpec())
 
     def put(leaf):
-        leaf = jnp.asarray(leaf)
+        leaf = leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf)
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):  # JAX puts no keys on devices of other processes
             data = jax.device_put(jax.random.key_data(leaf), everywhere)
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
