@@ -96,7 +96,7 @@ def test_steps_that_are_recomputed_are_those_that_were_kept(name):
 @pytest.mark.parametrize(("factory", "network"), [(sap, "SapConv4"), (warp_maml, "WarpConv4")])
 @pytest.mark.parametrize("base", [NET, MLP((4,), 3)])
 def test_networks_without_what_stays_or_adapts_are_refused(factory, network, base):
-    with pytest.raises(ValueError, match=f"net is {type(base).__name__}: expected {network} .`make` converts."):
+    with pytest.raises(ValueError, match=f"net is {type(base).__name__}: expected {network} .`make` converts a Conv4"):
         factory(base, cross_entropy, 1, 0.1)
 
 

@@ -98,11 +98,8 @@ def check_argument(name: str, value: Any, annotation: Any) -> None:
     kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     if value is None and types.NoneType in kinds:
         return None
-    if networks := [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, nn.Module)]:
+    if any(isinstance(kind, type) and issubclass(kind, nn.Module) for kind in kinds):
         check_module(name, value)
-        if not isinstance(value, tuple(networks)):
-            expected = " or ".join(kind.__name__ for kind in networks)
-            raise ValueError(f"{name} is {type(value).__name__}: expected {expected} (`make` converts)")
     if Loss in kinds:
         check_loss(value)
     if bool in kinds and not isinstance(value, (bool, np.bool_)):
@@ -184,6 +181,12 @@ def check_module(name: str, network: Any) -> None:
     check_widths("hidden", fields.get("hidden", ()))
     if "norm" in fields:
         check_mode(fields["norm"])
+
+
+def check_conv4(net: Any, kind: type[nn.Module]) -> None:
+    """Raises ValueError unless a network is the Conv-4 of a learner that needs one of its own."""
+    if not isinstance(net, kind):
+        raise ValueError(f"net is {type(net).__name__}: expected {kind.__name__} (`make` converts a Conv4)")
 
 
 def _as_episode(episode: Any) -> Episode:

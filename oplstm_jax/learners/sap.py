@@ -1,6 +1,6 @@
 """SAP: gradient steps on transforms of a network whose own weights stay (Huisman, Plaat & van Rijn 2022)."""
 
-from oplstm_jax.learners.arguments import checks_arguments
+from oplstm_jax.learners.arguments import check_conv4, checks_arguments
 from oplstm_jax.learners.inner_loop import InnerLoop, gradient_learner
 from oplstm_jax.nets.sap_conv4 import TRANSFORMS, SapConv4
 from oplstm_jax.types import Learner, Loss
@@ -16,8 +16,9 @@ def sap(
         mixed with the identity, are meta-learned only.
     passes: T, inner gradient steps, second order. inner_lr, clip, recompute: see `InnerLoop`.
 
-    params, info: see `gradient_learner`. Raises ValueError for transforms that do not exist.
+    params, info: see `gradient_learner`. Raises ValueError for other networks and for transforms that do not exist.
     """
+    check_conv4(net, SapConv4)
     if unknown := sorted(set(net.transforms) - set(TRANSFORMS)):
         raise ValueError(f"unknown transform {unknown[0]!r}: expected some of {', '.join(TRANSFORMS)}")
     return gradient_learner(InnerLoop(net, loss, inner_lr, True, clip, _adapts, recompute), passes)

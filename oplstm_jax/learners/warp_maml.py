@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from oplstm_jax.learners.arguments import checks_arguments
+from oplstm_jax.learners.arguments import check_conv4, checks_arguments
 from oplstm_jax.learners.inner_loop import InnerLoop, gradient_learner, inner_step, kept_or_recomputed
 from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.nets.warp_conv4 import WarpConv4
@@ -22,8 +22,9 @@ def warp_maml(
     The objective is the sum over t = 1..T of the query loss after t steps. In the t-th, warp layers have a gradient
     through step t and the query pass only; in earlier steps they are constants. Its outputs are those after step T.
 
-    params, info: see `gradient_learner`.
+    params, info: see `gradient_learner`. Raises ValueError for other networks.
     """
+    check_conv4(net, WarpConv4)
     loop = InnerLoop(net, loss, inner_lr, True, clip, _adapts, recompute)
 
     def objective(params: Params, episode: Episode, *, key=None):
