@@ -1,5 +1,7 @@
 """How the suite compiles: thousands of small programs once each; compiling fast matters, running fast does not."""
 
+import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -26,3 +28,14 @@ def known(flags: str) -> bool:
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", "import jax; jax.devices()"]
     return not subprocess.run(command, env=environment, capture_output=True, check=False).returncode
+
+
+def share_context() -> None:
+    """Has JAX write all programs of this process in one context of its compiler, and not each in a new one.
+
+    A new one takes as long as a small program itself. It is JAX's own affair: a version without it goes without.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        from jax._src.interpreters import mlir
+
+        mlir.make_ir_context = functools.cache(mlir.make_ir_context)

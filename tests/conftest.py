@@ -20,6 +20,8 @@ from faults import Commands
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 
+compiling.share_context()
+
 # Equal programs are compiled once in a process. Not shared with others: an entry may be read while it is half written.
 COMPILED = tempfile.mkdtemp(prefix="compiled-")
 atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)

@@ -129,6 +129,7 @@ def test_a_shard_map_that_checks_what_varies_takes_learners_as_they_are(name):
     _check_shard_map(row.make(2), row)
 
 
+@pytest.mark.slow
 def test_a_shard_map_takes_what_is_done_on_gpus_alone(monkeypatch):
     take_for_gpu(monkeypatch)
     row = _row("protonet-images-layer")

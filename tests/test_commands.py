@@ -177,6 +177,7 @@ def test_learners_of_a_fixed_number_of_classes_say_so(tmp_path):
     assert done.stderr == f"error: 6 classes, but {reason}\n"
 
 
+@pytest.mark.slow
 def test_tables_of_images_show_both_protocols_and_floors(tmp_path):
     words = ["experiments.reproduce", "omniglot", "--workdir=WORKDIR", "--data=glyphs", "--shots=1", "--seeds=0"]
     fields = "--fields=test_tasks=60,validation_tasks=20"
