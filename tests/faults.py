@@ -184,6 +184,7 @@ def outcome(workdir: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    import compiling
     import matplotlib.figure  # noqa: F401
     import ml_collections.config_flags  # noqa: F401
 
@@ -192,6 +193,7 @@ if __name__ == "__main__":
     import oplstm_jax.report
     import oplstm_jax.trained  # noqa: F401
 
+    compiling.share_context()
     gc.freeze()  # what is imported is not looked through again in every process
     with contextlib.suppress(KeyboardInterrupt):
         serve()

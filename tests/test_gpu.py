@@ -71,6 +71,7 @@ def test_passes_follow_one_another_without_a_loop_where_they_are_few_and_small(h
     assert loops(FEW, small=True)
 
 
+@pytest.mark.slow
 def test_learner_computes_the_same(hopper):
     """OP-LSTM on Conv-4, losses of two tasks together and their gradients, with everything for GPUs and without."""
     learner = op_lstm_head(Conv4(8, None, fused=True), passes=3)

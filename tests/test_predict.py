@@ -11,10 +11,11 @@ from oplstm_jax.data import glyphs
 
 SMALL = [
     "--config.data=DATA",
-    "--config.filters=8",
-    "--config.train_tasks=160",
-    "--config.validate_every=160",
-    "--config.log_every=160",
+    "--config.base=mlp",
+    "--config.hidden=(64,)",
+    "--config.train_tasks=800",
+    "--config.validate_every=800",
+    "--config.log_every=800",
     "--config.validation_tasks=5",
     "--config.test_tasks=5",
 ]
