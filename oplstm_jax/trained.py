@@ -75,14 +75,13 @@ def score_each(workdirs: Sequence[str | Path], **changes: Any) -> Iterator[tuple
     found = list(shapes.support.x.shape[1:])
     if known and found != known:
         raise ValueError(f"{changed['data']}: inputs are {found}, but the run was trained on {known}")
-    learner = load_trained(workdirs[0], shapes, **{**changes, **same}).learner
-    evaluate = make_evaluate(learner, score, settings.tasks_at_once)
-    for workdir in workdirs:
-        weights = load_trained(workdir, shapes, **{**changes, **same}).params
-        scores = np.asarray(evaluate(weights, task_keys("test", changed["test_tasks"]), sample))
+    runs = [load_trained(workdir, shapes, **{**changes, **same}) for workdir in workdirs]
+    evaluate = make_evaluate(runs[0].learner, score, settings.tasks_at_once)
+    for workdir, run in zip(workdirs, runs, strict=True):
+        scores = np.asarray(evaluate(run.params, task_keys("test", changed["test_tasks"]), sample))
         check_scores(scores, "test")
-        own = {**read_config(workdir, *CONFIG), **changes}
-        yield {**(read_result(workdir) or {}), **_conditions(own), **_outcome(estimate(scores))}, scores
+        conditions = _conditions({**run.config, **changes})
+        yield {**(read_result(workdir) or {}), **conditions, **_outcome(estimate(scores))}, scores
 
 
 def _conditions(config: dict[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,10 @@ BAD = {
     "parts of one": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--parts=x"], "the table is of one part"),
     "no tasks of a sweep": (["experiments.sweep", "widths", "--workdir=WORKDIR", "--train_tasks=0"], "train_tasks"),
     "nothing to measure": (["experiments.orderings", "--to=WORKDIR", "--entries="], "expected --entries or --workdirs"),
-    "a file as folder": (["experiments.merge", "--workdir=README.md", "results/pooling"], "is a file, or is below one"),
+    "a file as folder": (
+        ["experiments.merge", "--workdir=README.md", "results/pooling"],
+        "is a file, or is below one: expected a folder",
+    ),
     "a page in no folder": (["experiments.report", "--to=WORKDIR/report.html"], "there is no folder"),
     "a result in no folder": (
         ["experiments.evaluate", "--workdir=results/sine/runs/maml-5shot-seed0", "--json=WORKDIR/result.json"],

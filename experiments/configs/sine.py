@@ -10,7 +10,7 @@ on a CPU:
     lstm     0.055 / 0.015 / 0.006    0.4 / 0.6 / 1
     pi_lstm  0.041 / 0.015 / 0.007    0.3 / 0.4 / 0.5
     op_lstm  0.106 / 0.005 / 0.004    6 / 6 / 12
-    maml     0.192 / 0.027 / 0.006    1.5 / 2 / 2.5
+    maml     0.192 / 0.027 / 0.006    1.5 / 1.9 / 2.3
 """
 
 from experiments.configs.base import base_config, configure

@@ -26,21 +26,21 @@ def fast_network(learner: Learner, params: Params, fast: Fast) -> FastNetwork:
 
     Raises ValueError for learners that do not adapt the weights of a network.
     """
-    weights, put = _parts(fast)
-    has_stats = bool(jax.tree.leaves(fast.get("stats", {}))) and "kernel" not in fast
-    return FastNetwork(weights, lambda weights, x: learner.predict(params, put(weights), x), has_stats)
+    weights, put, stats = _parts(fast)
+    return FastNetwork(weights, lambda weights, x: learner.predict(params, put(weights), x), bool(stats))
 
 
-def _parts(fast: Fast) -> tuple[Params, Callable[[Params], Fast]]:
-    """(fast weights, what puts others in their place)."""
+def _parts(fast: Fast) -> tuple[Params, Callable[[Params], Fast], list[Array]]:
+    """(fast weights, what puts others in their place, statistics that hang on them)."""
     fields: dict[str, Any] = fast if isinstance(fast, dict) else {}
+    stats = jax.tree.leaves(fields.get("stats", {}))
     if isinstance(fields.get("net"), fast_weights.FastWeights):
-        return fast_weights.merged(fields["net"]), lambda w: {**fields, "net": fast_weights.FastWeights(w, {})}
+        return fast_weights.merged(fields["net"]), lambda w: {**fields, "net": fast_weights.FastWeights(w, {})}, stats
     if "weights" in fields:
-        return fields["weights"], lambda w: {**fields, "weights": w}
+        return fields["weights"], lambda w: {**fields, "weights": w}, stats
     if "kernel" in fields:
         head = {name: fields[name] for name in ("kernel", "bias")}
-        return head, lambda w: {**fields, **w}
+        return head, lambda w: {**fields, **w}, []  # those are of the features
     raise ValueError(f"learner has no network with fast weights: it keeps {', '.join(fields) or type(fast).__name__}")
 
 

@@ -5,7 +5,7 @@ import inspect
 import numbers
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import flax
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from oplstm_jax.nets.norm import check_mode
-from oplstm_jax.types import Episode, Learner, Loss, Params, Split
+from oplstm_jax.types import Array, Episode, Learner, Loss, Params, Split
 from oplstm_jax.varying import alike
 
 SIZES = ("filters", "blocks", "width", "heads", "patch", "outputs")  # of networks: whole numbers above 0
@@ -52,7 +52,7 @@ def checked_learner(learner: Learner) -> Learner:
 
     def checked_init(key, episode: Episode):
         episode = _as_episode(episode)
-        return _as_precise(init(key, episode), episode)
+        return as_precise(init(key, episode), jax.tree.leaves(episode))
 
     def checked_adapt(params, support: Split, *, key=None):
         params, support = _fitting(params, _as_split(support, "support"))
@@ -76,9 +76,9 @@ def checked_learner(learner: Learner) -> Learner:
     return Learner(checked_init, checked_adapt, checked_predict, checked_objective)
 
 
-def _as_precise(params: Params, episode: Episode) -> Params:
-    """The parameters in the precision of the arrays of an episode, at least float32."""
-    widest = functools.reduce(jnp.promote_types, (a.dtype for split in episode for a in split), jnp.float32)
+def as_precise(params: Params, given: Iterable[Array]) -> Params:
+    """The parameters in the precision of the arrays they are to work with, at least float32."""
+    widest = functools.reduce(jnp.promote_types, (a.dtype for a in given), jnp.float32)
     return jax.tree.map(lambda a: a.astype(jax.dtypes.canonicalize_dtype(widest)), params)
 
 
@@ -219,8 +219,7 @@ def or_value_error(function: Callable, what: str) -> Callable:
 def _line(error: Exception) -> str:
     said = f"there is no {error} in it" if type(error) is KeyError else str(error)
     lines = [line.strip() for line in said.splitlines() if line.strip()] or [type(error).__name__]
-    announced = lines[0].endswith(":")  # by the first line; the second says it
     if isinstance(error, flax.errors.ScopeParamShapeError):
         lines.insert(0, "inputs of another size than the parameters are for:")
-        announced = True
+    announced = lines[0].endswith(":")  # by the first line; the second says it
     return f"what it was given does not fit: {' '.join(lines[: 1 + announced])}"

@@ -1,10 +1,8 @@
 """Training from scratch: a fresh network for every task, the floor of what meta-learning has to beat."""
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 
-from oplstm_jax.learners.arguments import checks_arguments
+from oplstm_jax.learners.arguments import as_precise, checks_arguments
 from oplstm_jax.learners.descent import descend, make_optimiser
 from oplstm_jax.nets.norm import apply_query, apply_support
 from oplstm_jax.types import Episode, Learner, Loss, Split
@@ -34,8 +32,7 @@ def scratch(net: nn.Module, loss: Loss, steps: int, learning_rate: float = 1e-3,
             outputs, _ = apply_support(net, weights, support.x)
             return loss(outputs, support.y), outputs
 
-        drawn = net.init(key, support.x)["params"]
-        start = jax.tree.map(lambda a: a.astype(jnp.promote_types(a.dtype, support.x.dtype)), drawn)
+        start = as_precise(net.init(key, support.x)["params"], [support.x])
         weights, info = descend(support_loss, start, transform, steps)
         _, stats = apply_support(net, weights, support.x)
         return {"weights": weights, "stats": stats}, info
