@@ -40,7 +40,7 @@ def build_base(config: Mapping[str, Any]) -> nn.Module | None:
         return _transformer(config["transformer"], outputs(config), config["norm"])
     hidden = config["hidden"]
     if not isinstance(hidden, (tuple, list)) or not hidden or not all(map(is_width, hidden)):
-        raise ValueError(f"hidden is {hidden}: expected one or more positive widths")
+        raise ValueError(f"hidden is {hidden!r}: expected one or more positive widths")
     hidden = tuple(hidden)
     return MLP(hidden, outputs(config), config["norm"], zero_hidden_biases=config["data"] == "sine")
 

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -46,15 +44,13 @@ FAMILIES = ["lstm", "maml", "op_lstm_head", "op_lstm_omniglot", "protonet", "sap
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, pytest.param(LONGEST, marks=pytest.mark.slow)])
-def test_golden_cases_of_the_shared_folder(family, shared):
-    """With the small ones above, all 32. In a process of their own."""
+def test_golden_cases_of_the_shared_folder(family, shared, capsys):
+    """With the small ones above, all 32."""
     names = [name for name in LARGE if name.startswith(family) and name != LONGEST]
     names = [LONGEST] if family == LONGEST else names
-    files = [str(shared / "golden" / f"{name}.npz") for name in names]
-    command = [sys.executable, "-m", "oplstm_jax.compat", *files]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert [line.split(" ")[0] for line in done.stdout.splitlines() if line.endswith(" ok")] == names
+    assert compat.main([str(shared / "golden" / f"{name}.npz") for name in names]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" ")[0] for line in lines if line.endswith(" ok")] == names
 
 
 def test_no_golden_case_is_forgotten(shared):
