@@ -78,9 +78,17 @@ class Checkpoints:
             raise ValueError(f"{self._folder}: none of the checkpoints ({len(steps)}) fits or can be read")
         return None
 
-    def count(self) -> int:
-        """How many checkpoints there are."""
-        return len(self._manager.all_steps())
+    def steps(self) -> list[int]:
+        """The steps that there are checkpoints of, readable or not. Waits for pending saves."""
+        self.wait()
+        return sorted(self._manager.all_steps())
+
+    def is_readable(self, step: int, like: Any) -> bool:
+        """Whether the checkpoint of this step can be read; a warning names one that cannot."""
+        with contextlib.suppress(_Unreadable):
+            self._restore(step, like)
+            return True
+        return False
 
     def best_step(self) -> int | None:
         """The step with the best validation score so far, None before the first validation. Waits for pending saves."""

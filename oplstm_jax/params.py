@@ -14,8 +14,16 @@ from oplstm_jax.types import Params
 
 
 def named_arrays(params: Params) -> dict[str, np.ndarray]:
-    """The leaves of a parameter tree by path, such as `base/dense_0/kernel` or `lstm/0/w_ih`, sorted by path."""
-    return {name: np.asarray(leaf) for name, leaf in sorted(path_leaves(params).items())}
+    """The leaves of a parameter tree by path, such as `base/dense_0/kernel` or `lstm/0/w_ih`, sorted by path.
+
+    Of typed keys, the numbers behind them.
+    """
+    return {name: _numbers(leaf) for name, leaf in sorted(path_leaves(params).items())}
+
+
+def _numbers(leaf: Any) -> np.ndarray:
+    is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
 
 
 def sha256(params: Params) -> str:

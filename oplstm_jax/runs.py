@@ -39,19 +39,27 @@ def restored(runs: Sequence[Run], fresh: Sequence[MetaState]) -> list[Saved]:
     """The newest state that all runs have saved, their fresh ones if there is none.
 
     Where some have a later one too, as after a kill while all were saved, it is dropped. Raises ValueError if there are
-    checkpoints, but none fits all, and rather than drop all that a run has if that is more than its first.
+    checkpoints, but none fits all, and rather than drop all that a run has if that is more than its first; then nothing
+    is dropped.
     """
     likes = [_tree(Saved(state, 0.0)) for state in fresh]
-    found = [run.checkpoints.latest(like) for run, like in zip(runs, likes, strict=True)]
-    common = min(pair[0] if pair else 0 for pair in found)
-    for position, (run, like) in enumerate(zip(runs, likes, strict=True)):
-        if (found[position] or (0,))[0] > common:
-            if not common and run.checkpoints.count() > 1:
-                raise ValueError(f"{run.workdir.path}: other seeds have not begun: finish this one without them first")
-            found[position] = run.checkpoints.latest(like, up_to=common)
-        if (found[position] or (0,))[0] != common:
-            raise ValueError(f"{run.workdir.path}: no checkpoint of step {common}, which the other seeds are at")
+    common = _newest_common(runs, likes) if len(runs) > 1 else None
+    found = [run.checkpoints.latest(like, up_to=common) for run, like in zip(runs, likes, strict=True)]
     return [Saved(**pair[1]) if pair else Saved(state, 0.0) for pair, state in zip(found, fresh, strict=True)]
+
+
+def _newest_common(runs: Sequence[Run], likes: Sequence[dict]) -> int:
+    """The newest step that all runs can go on from, 0 if that is their start."""
+    steps = [run.checkpoints.steps() for run in runs]
+    for step in sorted(set.intersection(*map(set, steps)), reverse=True):
+        if all(run.checkpoints.is_readable(step, like) for run, like in zip(runs, likes, strict=True)):
+            return step
+    ahead = max(zip(map(len, steps), runs, strict=True), key=lambda pair: pair[0])[1].workdir.path
+    if all(steps):
+        raise ValueError(f"{ahead}: no step is saved of it and of the other seeds too: finish each without the others")
+    if max(map(len, steps)) > 1:
+        raise ValueError(f"{ahead}: other seeds have not begun: finish this one without them first")
+    return 0  # killed while the first checkpoints were saved
 
 
 def best(run: Run, fresh: MetaState) -> tuple[Any, Any, Any]:

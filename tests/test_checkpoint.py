@@ -1,5 +1,6 @@
 """Checkpoints: which are kept, and what becomes of one that is damaged or does not fit."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -40,4 +41,12 @@ def test_a_checkpoint_that_does_not_fit_is_no_fresh_start(tmp_path):
     checkpoints.wait()
     with pytest.raises(ValueError, match="none of the checkpoints"):
         checkpoints.latest({"x": jnp.ones(3), "y": jnp.ones(2)})
+    checkpoints.close()
+
+
+def test_typed_keys_are_saved_too(tmp_path):
+    checkpoints, state = Checkpoints(tmp_path), {"x": jnp.ones(3), "key": jax.random.key(3)}
+    checkpoints.save(1, state, 0.1)
+    _, found = checkpoints.latest({"x": jnp.zeros(3), "key": jax.random.key(0)})
+    assert jax.random.key_data(found["key"]).tolist() == [0, 3]
     checkpoints.close()

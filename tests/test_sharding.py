@@ -109,10 +109,24 @@ def test_a_run_that_has_begun_is_not_taken_back_for_a_seed_that_has_not(tmp_path
             runs.save(files[:1], [state], step, 1.0, [0.5])
         with pytest.raises(ValueError, match="old: other seeds have not begun: finish this one without them first"):
             runs.restored(files, [state, state])
-        assert files[0].checkpoints.count() == 2
+        assert len(files[0].checkpoints.steps()) == 2
         files[0].checkpoints.latest(runs._tree(runs.Saved(state, 0.0)), up_to=10)
         runs.restored(files, [state, state])  # killed while the first checkpoints were saved
-        assert files[0].checkpoints.count() == 0
+        assert files[0].checkpoints.steps() == []
+
+
+def test_runs_that_have_no_step_in_common_keep_all_they_have(tmp_path):
+    state = MetaState(jnp.int32(0), {"w": jnp.ones(2)}, ())
+    workdirs = [Workdir(tmp_path / name, {}) for name in ("far", "near")]
+    for workdir in workdirs:
+        workdir.close()
+    with runs.opened(workdirs) as files:
+        for file, steps in zip(files, ((90, 100), (30, 40)), strict=True):
+            for step in steps:
+                runs.save([file], [state], step, 1.0, [0.5])
+        with pytest.raises(ValueError, match="no step is saved of it and of the other seeds too: finish each without"):
+            runs.restored(files, [state, state])
+        assert [file.checkpoints.steps() for file in files] == [[90, 100], [30, 40]]
 
 
 def test_a_folder_of_one_run_takes_no_seeds_and_one_of_seeds_no_run(tmp_path):
