@@ -14,6 +14,7 @@ from oplstm_jax.params import named_arrays
 from oplstm_jax.types import Array, Params, Sampler
 
 NAMED = 4  # parameters that a message names
+IN_A_ROW = 50  # meta-steps that may be skipped one after another before a run ends
 
 
 class NotFinite(FloatingPointError):
@@ -54,14 +55,16 @@ def all_finite(params: Params) -> Array:
 def check_chunk(state: MetaState, line: dict, done: int, before: int = 0) -> dict:
     """The line of metrics of a chunk that began after `done` steps, its means taken over the steps not skipped.
 
-    before: steps skipped until then. Raises NotFinite for a loss or parameters that are not finite, FloatingPointError
-    where every step was skipped.
+    It has no means if every step was skipped. before: steps skipped until then. Raises NotFinite for a loss or
+    parameters that are not finite, FloatingPointError where the last `IN_A_ROW` steps and more were skipped.
     """
     steps, left_out = line["step"] - done, int(skipped(state)) - before
     if hasattr(state.opt_state, "total_notfinite"):
         line["skipped"] = left_out
+        if (row := int(state.opt_state.notfinite_count)) >= IN_A_ROW:
+            raise FloatingPointError(f"none of the last {row} meta-gradients, up to step {line['step']}, is finite")
     if left_out == steps:
-        raise FloatingPointError(f"none of the meta-gradients of steps {done + 1} to {line['step']} is finite")
+        return {name: value for name, value in line.items() if name not in ("loss", "score")}
     for name in ("loss", "score"):
         line[name] *= steps / (steps - left_out)
     if not np.isfinite(line["loss"]) or not all_finite(state.params):

@@ -17,7 +17,7 @@ class Progress:
         self._shown = time.monotonic()
 
     def show(self, line: dict) -> None:
-        """Shows one line of metrics (fields tasks, loss, score, tasks_per_second and maybe validation_score)."""
+        """Shows one line of metrics (fields tasks, tasks_per_second and maybe loss, score, validation_score)."""
         now = time.monotonic()
         self._start = self._start or (now, line["tasks"])
         finished = line["tasks"] >= self._total
@@ -33,10 +33,10 @@ class Progress:
         since, tasks = self._start or (now, line["tasks"])
         rate = (line["tasks"] - tasks) / (now - since) if now > since else line["tasks_per_second"]
         left = (self._total - line["tasks"]) / rate if rate else float("inf")
-        text = f"{line['tasks']}/{self._total} tasks, {rate:.0f}/s, loss {line['loss']:.4g}"
-        text += f", score {line['score']:.4g}"
-        if "validation_score" in line:
-            text += f", validation {line['validation_score']:.4g}"
+        text = f"{line['tasks']}/{self._total} tasks, {rate:.0f}/s"
+        for name, field in (("loss", "loss"), ("score", "score"), ("validation", "validation_score")):
+            if field in line:
+                text += f", {name} {line[field]:.4g}"
         return f"{text}, {clock(left)} left"
 
 

@@ -89,7 +89,7 @@ def _train(problem: Problem, settings: Settings, program: Program, files: list[R
             qualities = _validate(problem, settings, program, state, lines) if validates else [None] * count
             for run, line in zip(files, lines, strict=True):
                 run.workdir.log(line)
-            progress.show({key: type(value)(np.mean([line[key] for line in lines])) for key, value in lines[0].items()})
+            progress.show(_mean_line(lines))
             stop, late = agreed(bool(caught), time.monotonic() - last_save > SAVE_SECONDS)
             if validates or stop or late:
                 last_save = time.monotonic()
@@ -113,6 +113,12 @@ def _advance(program: Program, state, done: int, goal: int, meta_batch: int, cou
     lines = [{**facts, "loss": loss, "score": score} for loss, score in zip(losses, scores, strict=True)]
     each = zip(unstack(state, count), lines, skipped, strict=True)
     return state, [finite.check_chunk(own, line, done, int(before)) for own, line, before in each]
+
+
+def _mean_line(lines: list[dict]) -> dict:
+    """Of the lines of all runs; without the fields that one of them lacks."""
+    shared = set.intersection(*map(set, lines))
+    return {key: type(lines[0][key])(np.mean([line[key] for line in lines])) for key in shared}
 
 
 def _validate(problem: Problem, settings: Settings, program: Program, state, lines: list[dict]) -> list[float]:

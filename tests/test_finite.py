@@ -61,9 +61,16 @@ def test_skipped_steps_change_nothing_and_are_counted(tmp_path):
     assert np.isfinite(tested.estimate.mean)
 
 
-def test_a_chunk_of_nothing_but_skipped_steps_ends_the_run(tmp_path):
-    with pytest.raises(FloatingPointError, match="none of the meta-gradients of steps 16 to 20 is finite"):
-        run(tmp_path, poisoned(*range(16, 21)), skip_nonfinite=True)
+def test_a_chunk_of_nothing_but_skipped_steps_has_no_loss_and_the_run_goes_on(tmp_path):
+    tested = run(tmp_path, poisoned(*range(16, 21)), skip_nonfinite=True)
+    line = next(line for line in read_metrics(tmp_path) if line["step"] == 20)
+    assert line["skipped"] == 5 and "loss" not in line and "validation_score" in line
+    assert np.isfinite(tested.estimate.mean)
+
+
+def test_steps_that_are_skipped_again_and_again_end_the_run(tmp_path):
+    with pytest.raises(FloatingPointError, match="none of the last 55 meta-gradients, up to step 70, is finite"):
+        run(tmp_path, poisoned(*range(16, 80)), skip_nonfinite=True, train_tasks=200, log_every=20)
 
 
 def test_a_finite_run_is_the_same_with_skipping_and_checks(tmp_path):
