@@ -1,13 +1,17 @@
 """Classifies a person's own images with a trained run.
 
-    python -m experiments.predict --workdir=runs/omniglot --support=FOLDER --query=FOLDER [--out=predictions] [--invert]
+    python -m experiments.predict --workdir=runs/omniglot --support=FOLDER --query=FOLDER [--out=predictions]
+        [--invert] [--norm=support]
 
 The sub-folders of --support are the classes, the images in them the examples to learn from; --query holds the images to
 classify. Prints a table and writes predictions.json and predictions.png to --out. --invert is for dark drawings on
-white paper, which learners of Omniglot or glyphs know as bright ink on black.
+white paper, which learners of Omniglot or glyphs know as bright ink on black. Under norm `transductive` the query
+images are normalised together, and the class of one depends on the others; --norm=support takes the support set's
+statistics.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import jax
@@ -21,6 +25,7 @@ from oplstm_jax.data.decode import decode
 from oplstm_jax.data.sources.build import image_paths
 from oplstm_jax.data.sources.folder import class_images, find_classes
 from oplstm_jax.files import write_text
+from oplstm_jax.nets.norm import check_mode
 from oplstm_jax.records import read_result
 from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Episode, Split
@@ -30,6 +35,7 @@ flags.DEFINE_string("support", None, "Folder with a sub-folder of example images
 flags.DEFINE_string("query", None, "Folder of images to classify.")
 flags.DEFINE_string("out", "predictions", "Folder for predictions.json and predictions.png.")
 flags.DEFINE_bool("invert", False, "The images are dark on white.")
+flags.DEFINE_string("norm", None, "Normalisation mode (the run's if not given).")
 
 
 def main() -> None:
@@ -42,7 +48,9 @@ def main() -> None:
     if not files:
         raise ValueError(f"{flags.FLAGS.query}: no images; expected files such as image.jpg or image.png")
     images = np.stack([read_image(file, result["input_shape"]) for file in files])
-    probabilities = classify(workdir, support, images)
+    norm = flags.FLAGS.norm or result["norm"]
+    check_norm(norm, len(images))
+    probabilities = classify(workdir, support, images, norm)
     rows = [
         {"image": file.name, "class": classes[row.argmax()], "confidence": float(row.max())}
         | {"probabilities": dict(zip(classes, map(float, row), strict=True))}
@@ -51,8 +59,8 @@ def main() -> None:
     width = max(len(row["image"]) for row in rows)
     print("\n".join(f"{row['image']:<{width}}  {100 * row['confidence']:5.1f} %  {row['class']}" for row in rows))
     out.mkdir(parents=True, exist_ok=True)
-    origin = {name: result[name] for name in ("learner", "norm", "params_sha256")}
-    written = {**origin, "classes": classes, "predictions": rows}
+    origin = {name: result[name] for name in ("learner", "params_sha256")}
+    written = {**origin, "norm": norm, "classes": classes, "predictions": rows}
     write_text(out / "predictions.json", json.dumps(written, indent=1) + "\n")
     figures.predictions(out / "predictions.png", images, [f"{r['class']}\n{100 * r['confidence']:.0f} %" for r in rows])
     print(f"written: {out / 'predictions.json'} {out / 'predictions.png'}")
@@ -80,9 +88,21 @@ def folder(path: str | Path) -> Path:
     return Path(path)
 
 
-def classify(workdir: Path, support: Split, images: np.ndarray) -> np.ndarray:
+def check_norm(norm: str, images: int) -> None:
+    """Raises ValueError for a mode that there is not, or that makes one image alone all zeros."""
+    check_mode(norm)
+    if norm != "transductive":
+        return
+    if images == 1:
+        reason = "norm transductive compares it with the others: expected several, or --norm=support"
+        raise ValueError(f"{flags.FLAGS.query}: one image, and {reason}")
+    note = "note: norm transductive: the class of an image depends on the others (with --norm=support it does not)"
+    print(note, file=sys.stderr)
+
+
+def classify(workdir: Path, support: Split, images: np.ndarray, norm: str) -> np.ndarray:
     """Class probabilities [Q, N]. Raises ValueError for a number of classes that the trained learner does not take."""
-    config, learner, weights = load_trained(workdir, Episode(support, support), way=support.y.shape[1])
+    config, learner, weights = load_trained(workdir, Episode(support, support), way=support.y.shape[1], norm=norm)
     fast, _ = jax.jit(learner.adapt)(weights, support, key=jax.random.key(config["seed"]))
     return np.asarray(jax.nn.softmax(learner.predict(weights, fast, jnp.asarray(images))))
 

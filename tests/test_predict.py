@@ -1,6 +1,7 @@
 """From a trained run to predictions on a person's own images, through the commands."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -64,6 +65,19 @@ def test_own_images_are_classified(data, run, tmp_path):
     with Image.open(tmp_path / "out" / "predictions.png") as picture:
         assert picture.size[0] > 100
     assert sum(line.startswith("c2") for line in done.stdout.splitlines()) == len(rows)
+
+
+def test_one_image_alone_takes_the_statistics_of_the_support_set(data, run, tmp_path):
+    (tmp_path / "one").mkdir()
+    shutil.copy(next((data / "query").iterdir()), tmp_path / "one")
+    words = [f"--support={data / 'support'}", f"--query={tmp_path / 'one'}", f"--out={tmp_path / 'out'}"]
+    done = command("experiments.predict", "--workdir=WORKDIR", *words, workdir=run)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "one: one image, and norm transductive compares it with the others" in done.stderr
+    assert not (tmp_path / "out").exists()
+    done = command("experiments.predict", "--workdir=WORKDIR", "--norm=support", *words, workdir=run)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text())["norm"] == "support"
 
 
 def test_bad_folders(data, run, tmp_path):
