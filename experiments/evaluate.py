@@ -8,6 +8,7 @@ with --json=FILE, writes the same as JSON. Nothing in the workdir changes.
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -51,11 +52,12 @@ def main() -> None:
     if "eval_passes" in changes and (learner := read_config(workdir, *CONFIG)["learner"]) in WITHOUT_PASSES:
         raise ValueError(f"flag --passes: {learner} takes no passes over the support set")
     result, _ = score_trained(workdir, **changes)
-    if other_images(workdir):
+    if "data" not in changes and other_images(workdir):
         print("note: the run's data holds other images than when it was trained", file=sys.stderr)
     result |= facts()
     print(describe(result))
     if flags.FLAGS.json:
+        result["interval"] = result["interval"] if math.isfinite(result["interval"]) else None  # of one task
         write_text(Path(flags.FLAGS.json), json.dumps(result, indent=1, sort_keys=True) + "\n")
 
 

@@ -54,7 +54,8 @@ def main() -> None:
         measured[name] = _measure(zoo.card(name)["config"], *zoo.load(name))
         print(name, *(f"{np.mean(values):.4g}" for values in measured[name]), file=sys.stderr, flush=True)
     for folder in flags.FLAGS.workdirs:
-        measured["/".join(Path(folder).parts[-2:])] = _measure(*_trained(folder))
+        short = "/".join(Path(folder).parts[-2:])
+        measured[folder if short in measured else short] = _measure(*_trained(folder))
     rows: list[tuple] = [(name, *map(estimate, map(np.asarray, found))) for name, found in measured.items()]
     relative = {name: np.asarray(found.score_spread / found.score) for name, found in measured.items()}
     figures_beyond.spreads(to / "figure.png", relative)

@@ -83,8 +83,12 @@ def _run(
         results = {number: done for number, folder in enumerate(folders) if (done := folder.result())}
         if left := [number for number in range(len(folders)) if number not in results]:
             shared = {**origin, "task_list": build.list_of_test_tasks(configs[0])}
+            features = build.features_digest(configs[0])
+            shared |= {} if features is None else {"features_sha256": features}
             for folder in folders:
                 folder.claim_tasks(shared["task_list"])
+                if features is not None:
+                    folder.claim_features(features)
             if gradient_step is not None:
                 problem = problem._replace(probe=similarity.probe(configs[0], gradient_step))
             for group in _neighbours(left):
@@ -119,13 +123,13 @@ def plain(config: ConfigDict) -> dict[str, Any]:
 def facts() -> dict[str, str]:
     """What a result must say of its origin, as it is when first asked: commit, hardware, versions, command and date.
 
-    Where the code is a copy without its repository, $OPLSTM_COMMIT says which commit it is.
+    Where the code is a copy without its repository, or in another one, $OPLSTM_COMMIT says which commit it is.
     """
     device = jax.devices()[0]
     main_module = sys.modules["__main__"].__spec__
     kind = f"{os.cpu_count()} cores {platform.machine()}" if device.platform == "cpu" else device.device_kind
     return {
-        "commit": _commit() or os.environ.get("OPLSTM_COMMIT", "unknown"),
+        "commit": os.environ.get("OPLSTM_COMMIT") or _commit() or "unknown",
         "hardware": f"{len(jax.devices())} x {device.platform}, {kind}",
         "versions": f"python {platform.python_version()}, jax {jax.__version__}",
         "command": " ".join(["python -m", main_module.name, *map(portable, sys.argv[1:])]) if main_module else "",

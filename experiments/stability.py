@@ -17,7 +17,7 @@ from experiments.finding import Finding, destination, write_finding
 from oplstm_jax import build, figures_beyond
 from oplstm_jax.analysis.stability import Course, course, share_left
 from oplstm_jax.records import CONFIG, read_config, read_metrics
-from oplstm_jax.report import LABELS, UNTRAINED
+from oplstm_jax.report import UNTRAINED, label_of
 
 flags.DEFINE_string("to", None, "Folder of the finding; made if it is not there.")
 
@@ -57,7 +57,7 @@ def _groups(folders: list[Path]) -> dict[str, list[Course]]:
         same = json.dumps({**config, "seed": None}, sort_keys=True)
         metric = "mse" if build.is_regression(config) else "accuracy"
         configs.setdefault(same, {})[str(config["seed"])] = course(lines, metric, build.chance(config))
-        names[same] = f"{config['data']}, {config['base']}, {config['shot']:2}-shot, {LABELS[config['learner']]}"
+        names[same] = f"{config['data']}, {config['base']}, {config['shot']:2}-shot, {label_of(config['learner'])}"
     if not configs:
         raise ValueError("no validated runs there: expected folders with config.json and metrics.jsonl")
     found = {_distinct(names, same): list(runs.values()) for same, runs in configs.items()}

@@ -79,7 +79,10 @@ def main() -> None:
     known: dict[Path, Events] = {}
     try:
         while True:
-            for run in runs_below(root):
+            runs = runs_below(root)
+            for gone in known.keys() - set(runs):  # its folder is not made again
+                known.pop(gone).close()
+            for run in runs:
                 known.setdefault(run, Events(run, _place(run, root, target)))
             count = sum(events.update() for events in known.values())
             if count:

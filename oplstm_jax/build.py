@@ -39,6 +39,7 @@ from oplstm_jax.bases import CONVOLUTIONAL, build_base
 from oplstm_jax.data import Augment, ImageSet, Pool, load, make_sampler, split_classes
 from oplstm_jax.data.families import FAMILIES, family_of
 from oplstm_jax.fields import check_numbers, is_mapping, is_number
+from oplstm_jax.files import read_arrays
 from oplstm_jax.learners.fast_weights import prefer_factors
 from oplstm_jax.learners.frozen_features import frozen_features
 from oplstm_jax.losses import accuracy, cross_entropy, mean_squared_error
@@ -138,6 +139,12 @@ def _trained_features(config: Mapping[str, Any], learner: Learner) -> Params:
     episode = jax.eval_shape(build_sampler(config, "train"), jax.random.key(0))
     own = jax.eval_shape(learner.init, jax.random.key(0), episode)
     return params.load(Path(folder) / "params.npz", {"features": own.get("features", {})})["features"]
+
+
+def features_digest(config: Mapping[str, Any]) -> str | None:
+    """Digest of the parameters of the run whose features the learner has, None if it has its own."""
+    folder = config["features_from"]
+    return None if folder is None else params.sha256(read_arrays(Path(folder) / "params.npz", "parameters"))
 
 
 def training_classes(config: Mapping[str, Any]) -> int:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from oplstm_jax.report import Run, read_run
+from oplstm_jax.report import Run, check_seeds, read_run
 from oplstm_jax.statistics import Estimate, over_seeds, paired, welch
 
 SEED = re.compile(r"(^|[-/])seed\d+$")
@@ -14,7 +14,7 @@ def cells(path: Path) -> dict[str, list[Run]]:
     """By name, the finished runs below a folder that differ in their seeds alone.
 
     Of a path that is no folder, the one cell whose runs begin with it and end with their seed. Raises ValueError if
-    there is no finished run.
+    there is no finished run, or if runs of a cell differ in more than their seeds.
     """
     root, pattern = (path, "**") if path.is_dir() else (path.parent, f"{path.name}-seed*")
     found: dict[str, list[Run]] = {}
@@ -24,6 +24,8 @@ def cells(path: Path) -> dict[str, list[Run]]:
             found.setdefault(SEED.sub("", name), []).append(run)
     if not found:
         raise ValueError(f"{path}: no finished runs there: expected folders NAME-seed0, NAME-seed1, ...")
+    for name, runs in found.items():
+        check_seeds(root / name, [run.result for run in runs])
     return dict(sorted(found.items(), key=lambda item: [int(n) for n in re.findall(r"\d+", item[0])]))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from oplstm_jax import drawing
-from oplstm_jax.report import LABELS
+from oplstm_jax.report import label_of
 from oplstm_jax.statistics import Estimate
 from oplstm_jax.types import Array, Split
 
@@ -31,7 +31,7 @@ def learning_curves(
             for number, lines in enumerate(seeds):
                 points = [(line["tasks"], line["validation_score"]) for line in lines if "validation_score" in line]
                 if points:
-                    label = LABELS[learner] if number == 0 else None
+                    label = label_of(learner) if number == 0 else None
                     style = {"color": colour, "ls": dash, "lw": 1.2, "marker": marker, "ms": 2.5}
                     axis.plot(*zip(*points, strict=True), label=label, **style)
         axis.axhline(chance, color="grey", lw=0.8)
@@ -54,7 +54,7 @@ def fitted_waves(
         axis.plot(*(np.ravel(t) for t in truth), color="black", lw=2.5, alpha=0.35, label="true curve")
         for learner, y in curves.items():
             colour, dash, _ = drawing.STYLES.get(learner, drawing.OTHER)
-            axis.plot(np.ravel(truth[0]), np.ravel(y), color=colour, ls=dash, lw=1.4, label=LABELS[learner])
+            axis.plot(np.ravel(truth[0]), np.ravel(y), color=colour, ls=dash, lw=1.4, label=label_of(learner))
         axis.plot(np.ravel(support.x), np.ravel(support.y), "ko", ms=5, label="support", zorder=5)
         axis.set(title=title, xlabel="x", ylabel="y")
     drawing.finish(figure, axes, path)
@@ -74,7 +74,7 @@ def by_shots(
         shots, means = [shot for shot, _ in points], [scale * found.mean for _, found in points]
         spread = [scale * found.interval if np.isfinite(found.interval) else 0 for _, found in points]
         style = {"color": colour, "marker": marker, "ms": 5}
-        axes[0].errorbar(shots, means, spread, ls=dash, lw=1.4, capsize=3, label=LABELS[learner], **style)
+        axes[0].errorbar(shots, means, spread, ls=dash, lw=1.4, capsize=3, label=label_of(learner), **style)
     for learner, published in theirs.items():
         colour, dash, marker = drawing.STYLES.get(learner, drawing.OTHER)
         hollow = {"color": colour, "marker": marker, "ms": 7, "mfc": "none", "ls": "none"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from oplstm_jax import drawing
-from oplstm_jax.report import LABELS
+from oplstm_jax.report import label_of
 from oplstm_jax.statistics import Estimate
 
 
@@ -24,7 +24,7 @@ def by_part(
         for place, (learner, scores) in enumerate(learners.items()):
             colour, _, marker = drawing.STYLES.get(learner, drawing.OTHER)
             values = [scale * score for score in scores]
-            dots = {"color": colour, "marker": marker, "ls": "none", "ms": 5, "mfc": "none", "label": LABELS[learner]}
+            dots = {"color": colour, "marker": marker, "ls": "none", "ms": 5, "mfc": "none", "label": label_of(learner)}
             axis.plot([place] * len(values), values, **dots)
             axis.plot([place - 0.3, place + 0.3], [np.mean(values)] * 2, color=colour, lw=2)
         for (words, score), dash in zip(bounds.get(title, {}).items(), (":", "--"), strict=False):
@@ -76,7 +76,7 @@ def curves(path: Path, panels: Mapping[tuple[str, str], Mapping[str, Sequence[li
             colour, dash, marker = drawing.STYLES.get(learner, drawing.OTHER)
             for number, points in enumerate(seeds):
                 style = {"color": colour, "ls": dash, "lw": 1.2, "marker": marker, "ms": 3}
-                axis.plot(*zip(*points, strict=True), label=LABELS[learner] if number == 0 else None, **style)
+                axis.plot(*zip(*points, strict=True), label=label_of(learner) if number == 0 else None, **style)
         axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
     drawing.finish(figure, axes, path)
 

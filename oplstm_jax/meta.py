@@ -101,7 +101,7 @@ def init_state(
         params = learner.init(key, episode)
     else:
         params = fitting(params, jax.eval_shape(learner.init, key, episode))
-    start = jax.tree.map(lambda a: jnp.array(a, a.dtype), params)  # copies; weak types would recompile
+    start = jax.tree.map(lambda a: jnp.array(a, jnp.result_type(a)), params)  # copies; weak types would recompile
     return MetaState(jnp.zeros((), jnp.int32), start, optimiser.init(start))
 
 
@@ -158,6 +158,7 @@ def make_step(
     """
     check_whole("meta_batch", meta_batch, smallest=1)
     check_at_once(tasks_at_once)
+    update = optax.with_extra_args_support(optimiser).update  # some want to know the loss
 
     def step(state: MetaState, run_key: Array, sample: Sampler) -> tuple[MetaState, Log]:
         keys = jax.random.split(jax.random.fold_in(run_key, state.step), 2)
@@ -169,7 +170,7 @@ def make_step(
         grads, log = gradient(params, episodes, learner_keys)
         if axis is not None:
             grads, log = jax.lax.psum(grads, axis), jax.lax.pmean(log, axis)
-        updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+        updates, opt_state = update(grads, state.opt_state, state.params, value=log.loss)
         return MetaState(state.step + 1, optax.apply_updates(state.params, updates), opt_state), log
 
     return step

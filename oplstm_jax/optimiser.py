@@ -11,9 +11,15 @@ SMALLEST_SIDE = 16  # rows and columns that a matrix must have for Muon: the aut
 
 
 def make_optimiser(settings: Settings) -> optax.GradientTransformation:
-    """Adam with its default moments, or `adam_and_muon`, after clipping the meta-gradient's entries where asked."""
-    rate = _learning_rate(settings)
-    optimiser = adam_and_muon(rate) if settings.optimiser == "muon" else optax.adam(rate)
+    """Adam with its default moments, `adam_and_muon` or what is given, after clipping the meta-gradient where asked.
+
+    Raises ValueError for another name.
+    """
+    optimiser = settings.optimiser
+    if not isinstance(optimiser, optax.GradientTransformation):
+        if optimiser not in BY_NAME:
+            raise ValueError(f"optimiser is {optimiser!r}: expected {', '.join(BY_NAME)} or an optimiser of Optax")
+        optimiser = BY_NAME[optimiser](_learning_rate(settings))
     clipped = optimiser if settings.outer_clip is None else optax.chain(optax.clip(settings.outer_clip), optimiser)
     return finite.skip_nonfinite(clipped) if settings.skip_nonfinite else clipped
 
@@ -27,6 +33,9 @@ def adam_and_muon(learning_rate: float | optax.Schedule) -> optax.GradientTransf
     """
     transforms = {"muon": optax.contrib.muon(learning_rate, consistent_rms=1.0), "adam": optax.adam(learning_rate)}
     return optax.partition(transforms, lambda params: jax.tree.map(_which, params))
+
+
+BY_NAME = {"adam": optax.adam, "muon": adam_and_muon}
 
 
 def _which(array: Array) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from oplstm_jax.progress import clock
-from oplstm_jax.report import LABELS, verdict
+from oplstm_jax.report import label_of, verdict
 from oplstm_jax.tabular import Row, facts, number, value
 
 TEMPLATE = string.Template((Path(__file__).parent / "page.html").read_text())
@@ -122,7 +122,7 @@ def _wall_times(rows: list[Row]) -> str:
             (
                 "",
                 [
-                    ", ".join(filter(None, (row.get("part"), LABELS[row["learner"]], f"{row['shot']}-shot"))),
+                    ", ".join(filter(None, (row.get("part"), label_of(row["learner"]), f"{row['shot']}-shot"))),
                     ours,
                     clock(theirs) if theirs else "–",
                     row["hardware"],
@@ -182,7 +182,7 @@ def _figure(name: str, image: bytes) -> str:
 
 def cell_name(row: Row) -> str:
     """Such as "OP-LSTM, 1-shot, k queries"."""
-    return f"{LABELS[row['learner']]}, {row['shot']}-shot{', ' * bool(row['protocol'])}{row['protocol']}"
+    return f"{label_of(row['learner'])}, {row['shot']}-shot{', ' * bool(row['protocol'])}{row['protocol']}"
 
 
 def _text(text: str) -> str:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from oplstm_jax import finite
 from oplstm_jax.evaluate import make_evaluate, task_keys
+from oplstm_jax.learners.arguments import check_whole
 from oplstm_jax.meta import Log, MetaState, init_state, make_chunk, make_step
 from oplstm_jax.optimiser import make_optimiser
 from oplstm_jax.problem import Problem, Settings
@@ -34,7 +35,13 @@ class Program(NamedTuple):
 
 
 def make_program(problem: Problem, settings: Settings, count: int = 1) -> Program:
-    """The program for runs with the seeds settings.seed and those after it, on all devices that share the tasks."""
+    """The program for runs with the seeds settings.seed and those after it, on all devices that share the tasks.
+
+    Raises ValueError for what could only be seen once there is something to validate or to test.
+    """
+    problem.quality(problem.chance)
+    for name in ("validation_tasks", "test_tasks"):
+        check_whole(name, getattr(settings, name), smallest=1)
     mesh, optimiser = task_mesh(settings.meta_batch), make_optimiser(settings)
     keys = [jax.random.split(jax.random.key(settings.seed + i), 3) for i in range(count)]
     init_keys, shape_keys, run_keys = ([key[use] for key in keys] for use in range(3))

@@ -1,6 +1,7 @@
 """Finished runs -> cells of a table, with all that a number must say of itself, beside the published values."""
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,15 @@ LABELS = {
     "last_block": "OP-LSTM, last block and layer",
     "all_layers": "OP-LSTM, all layers",
 }
+
+
+def label_of(learner: str) -> str:
+    """What tables and figures call a learner: of one's own, its name."""
+    return LABELS.get(learner, learner)
+
+
 UNTRAINED = ("scratch", "random")  # they have no meta-parameters: their runs are the same for every seed
+OF_A_RUN = {"seed", "features_from", "log_every", "patience_tasks", "tasks_at_once"}  # what may differ in a cell
 SIGNIFICANT = 0.05  # the p value below which a difference from a published number counts
 
 
@@ -60,9 +69,28 @@ def read_run(folder: Path) -> Run | None:
     return None if result is None else Run(result, read_scores(folder))
 
 
+def check_seeds(name: str | Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """Raises ValueError for results of one cell whose configurations differ in more than the seed.
+
+    Fields of which an older one does not know are not compared, nor how often a run reports.
+    """
+    for first, other in itertools.pairwise(results):
+        one, two = first["config"], other["config"]
+        alike = {"data"} if first.get("task_list") == other.get("task_list") else set()  # by another path
+        for field in sorted((one.keys() & two.keys()) - OF_A_RUN - alike):
+            if one[field] != two[field]:
+                seeds = f"seeds {first['seed']} and {other['seed']}"
+                differ = f"{field} is {one[field]!r} and {two[field]!r}"
+                raise ValueError(f"{name}: {seeds}: {differ}: expected runs that differ in their seeds alone")
+
+
 def summarise(cell: Cell) -> dict[str, Any]:
-    """One cell as JSON: every seed's score, both intervals over what is finished, and the published value."""
+    """One cell as JSON: every seed's score, both intervals over what is finished, and the published value.
+
+    Raises ValueError for runs that differ in more than their seeds.
+    """
     runs = {seed: run for seed, folder in cell.folders.items() if (run := read_run(folder)) is not None}
+    check_seeds(next(iter(cell.folders.values())), [run.result for run in runs.values()])
     row: dict[str, Any] = {"learner": cell.learner, "shot": cell.shot, "protocol": cell.protocol, "metric": cell.metric}
     row["published"] = None if cell.published is None else cell.published._asdict()
     row["missing_seeds"] = [seed for seed in cell.folders if seed not in runs]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from oplstm_jax.records import entries
-from oplstm_jax.report import LABELS, UNTRAINED
+from oplstm_jax.report import UNTRAINED, label_of
 
 Row = dict[str, Any]
 UNITS = {
@@ -75,7 +75,7 @@ def _grid(rows: list[Row], bold) -> tuple[list[str], list[list[str]]]:
     heads = [head for column in columns for head in (_head(*column), "published")[: 1 + (column in compared)]]
     body = []
     for learner in dict.fromkeys(row["learner"] for row in rows):
-        texts = [LABELS[learner]]
+        texts = [label_of(learner)]
         for column in columns:
             texts += _cell_texts(cells.get((learner, *column)), bold)[: 1 + (column in compared)]
         body.append(texts)
@@ -138,7 +138,7 @@ def _budgets(done: list[Row]) -> str:
     budgets: dict[int, list[str]] = {}
     for row in done:
         if row["learner"] not in UNTRAINED:
-            budgets.setdefault(row["train_tasks"], []).append(LABELS[row["learner"]])
+            budgets.setdefault(row["train_tasks"], []).append(label_of(row["learner"]))
     return "; ".join(f"{count} ({', '.join(dict.fromkeys(names))})" for count, names in budgets.items())
 
 

@@ -32,11 +32,14 @@ def load_trained(workdir: str | Path, episode: Episode, **changes: Any) -> Train
     Raises ValueError if the folder is no finished run, has no parameters, or they do not fit the changes.
     """
     config = read_config(workdir, *CONFIG)
-    if read_result(workdir) is None:
+    if (result := read_result(workdir)) is None:
         raise ValueError(f"workdir {workdir}: no result.json: the run is not finished; give its training command again")
     if not (Path(workdir) / "params.npz").exists():
         raise ValueError(f"workdir {workdir}: no params.npz: its parameters were not kept; train it again elsewhere")
     changed = {**config, **changes}
+    known = result.get("features_sha256")  # early results did not say it
+    if known is not None and known != build.features_digest(changed):
+        raise ValueError(f"features_from {changed['features_from']}: other parameters than the run was trained with")
     learner = build.build_learner(changed, changed["eval_passes"])
     like = jax.eval_shape(learner.init, jax.random.key(0), episode)
     try:

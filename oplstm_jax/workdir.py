@@ -6,6 +6,7 @@
     params.npz       the tested parameters
     test_scores.npy  score of each test task
     task_list        digest of the test tasks and so of the images, written as training starts
+    features         digest of the parameters of the run that features are taken from, if any, written then too
     machines.jsonl   a line per machine and versions that had a share in it: hardware, versions
     result.json      written last: a folder that holds it is finished
 """
@@ -69,9 +70,16 @@ class Workdir:
 
     def claim_tasks(self, digest: str) -> None:
         """Keeps the digest of the test tasks as a run starts. Raises ValueError if it goes on with other images."""
-        file = self.path / "task_list"
+        self._keep("task_list", digest, "its data has other images")
+
+    def claim_features(self, digest: str) -> None:
+        """Keeps the digest of features that were trained before, likewise."""
+        self._keep("features", digest, "the run at features_from has other parameters")
+
+    def _keep(self, name: str, digest: str, change: str) -> None:
+        file = self.path / name
         if file.exists() and file.read_text() != digest:
-            reason = "its data has other images than when it started: prepare those again, or take another workdir"
+            reason = f"{change} than when it started: bring those back, or take another workdir"
             raise ValueError(f"workdir {self.path}: {reason}")
         if self.writes and not file.exists():
             write_text(file, digest)

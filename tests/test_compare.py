@@ -8,6 +8,7 @@ from processes import ROOT, command
 from scipy import stats
 
 from oplstm_jax.comparison import cells, row
+from oplstm_jax.report import Cell, summarise
 from oplstm_jax.statistics import estimate, paired, welch
 
 KEPT = ROOT / "results"
@@ -95,3 +96,15 @@ def test_what_cannot_be_compared_is_refused_and_nothing_written(tmp_path, names,
     done = command("experiments.compare", *(KEPT / name for name in names), f"--to={tmp_path / 'to'}")
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "to").exists()
+
+
+def test_runs_that_differ_in_more_than_their_seeds_are_no_cell(tmp_path):
+    for seed, rate in enumerate((0.1, 0.5)):
+        config = {"seed": seed, "log_every": seed, "data": f"here/{seed}", "learning_rate": rate}
+        _runs(tmp_path / str(seed), "maml-5shot", np.zeros((1, 5)), seed=seed, config=config, task_list="same")
+    (tmp_path / "1" / "maml-5shot-seed0").rename(tmp_path / "0" / "maml-5shot-seed1")
+    words = "maml-5shot: seeds 0 and 1: learning_rate is 0.1 and 0.5: expected runs that differ in their seeds alone"
+    with pytest.raises(ValueError, match=words):
+        cells(tmp_path / "0")
+    with pytest.raises(ValueError, match="learning_rate is 0.1 and 0.5"):
+        summarise(Cell("maml", 5, {seed: tmp_path / "0" / f"maml-5shot-seed{seed}" for seed in (0, 1)}, None))

@@ -12,6 +12,8 @@ from oplstm_jax.learners.frozen_features import frozen_features
 from oplstm_jax.learners.lstm import pi_lstm
 from oplstm_jax.meta import task_outputs
 from oplstm_jax.params import load, save
+from oplstm_jax.trained import score_trained
+from oplstm_jax.workdir import Workdir
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +27,32 @@ def run(tmp_path_factory):
     return folder / "protonet", small_images("pi_lstm", folder, features_from=str(folder / "protonet"))
 
 
+def _others(run, folder):
+    """The configuration, but with other features, in a folder."""
+    found = read_arrays(run[0] / "params.npz", "parameters")
+    folder.mkdir()
+    save(folder / "params.npz", {name: array + 1 for name, array in found.items()})
+    return {**plain(run[1]), "features_from": str(folder)}
+
+
 @pytest.mark.slow
 def test_a_run_meta_learns_what_is_left(run, tmp_path):
     run_config(run[1], tmp_path)
     names = set(read_arrays(tmp_path / "params.npz", "parameters"))
     assert names and not [name for name in names if name.startswith("features/")]
+    score_trained(tmp_path, test_tasks=2)
+    moved = _others(run, tmp_path / "others")["features_from"]
+    with pytest.raises(ValueError, match="others: other parameters than the run was trained with"):
+        score_trained(tmp_path, features_from=moved)
+
+
+def test_a_run_does_not_go_on_with_other_features(run, tmp_path):
+    workdir = Workdir(tmp_path / "run", {})
+    for _ in range(2):
+        workdir.claim_features(build.features_digest(plain(run[1])))
+    with pytest.raises(ValueError, match="the run at features_from has other parameters than when it started"):
+        workdir.claim_features(build.features_digest(_others(run, tmp_path / "others")))
+    workdir.close()
 
 
 def test_features_are_those_of_the_run(run):

@@ -91,6 +91,14 @@ def test_other_tasks_have_another_digest_and_other_learners_the_same(change):
     assert build.list_of_test_tasks({**config, **change}) != digest
 
 
+@pytest.mark.parametrize("setting", [jax.enable_x64(True), jax.threefry_partitionable(False)])
+def test_tasks_that_other_settings_of_jax_draw_have_another_digest(setting):
+    config = json.loads(small_config().to_json_best_effort())
+    digest = build.list_of_test_tasks(config)
+    with setting:
+        assert build.list_of_test_tasks(config) != digest
+
+
 @pytest.mark.slow
 def test_same_seed_same_bits_and_another_seed_others(tmp_path):
     runs = [run(tmp_path / str(i), seed=seed) for i, seed in enumerate((4, 4, 5))]

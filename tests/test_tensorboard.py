@@ -1,6 +1,7 @@
 """Event files say what metrics.jsonl says, of finished runs and of running ones, without TensorFlow."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +88,9 @@ def test_follow_goes_on_until_it_is_stopped(tmp_path):
             while len(scalars(tmp_path / "run" / "tensorboard")) < len(expected(LINES[:number])):
                 assert time.monotonic() < deadline and process.poll() is None
                 time.sleep(0.1)
+        shutil.rmtree(tmp_path / "run")
+        time.sleep(1)
+        assert process.poll() is None and not (tmp_path / "run").exists()
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     finally:

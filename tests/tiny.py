@@ -53,7 +53,7 @@ def line_problem(sampler=lambda split: jax.tree_util.Partial(sample_line)):
 def run(folder, problem=None, **changes):
     """Meta-trains and tests in a folder, with changed settings."""
     settings = SETTINGS._replace(**changes)
-    workdir = Workdir(folder, settings._asdict())
+    workdir = Workdir(folder, {**settings._asdict(), "optimiser": str(settings.optimiser)})
     try:
         return train(problem or line_problem(), settings, workdir)
     finally:

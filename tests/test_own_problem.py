@@ -1,0 +1,56 @@
+"""A problem of one's own goes through the training loop: its metric, its optimiser, its kinds of numbers."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+from tiny import SETTINGS, line_learner, line_problem, run, sample_line
+
+from oplstm_jax.losses import mean_squared_error
+from oplstm_jax.meta import init_state, make_step
+from oplstm_jax.optimiser import make_optimiser
+from oplstm_jax.records import read_metrics
+
+
+def _fit(outputs, targets):
+    return -mean_squared_error(outputs, targets)
+
+
+def test_a_metric_of_ones_own_says_which_way_is_better(tmp_path):
+    problem = line_problem()._replace(metric="fit", score=_fit, chance=-5.0, larger_is_better=True)
+    tested = run(tmp_path, problem)
+    lines = {line["step"]: line["validation_score"] for line in read_metrics(tmp_path) if "validation_score" in line}
+    assert tested.best_step == max(lines, key=lines.get) and tested.validation_score == max(lines.values())
+    assert problem.at_chance(-5.0) and not problem.at_chance(-4.0)
+    with pytest.raises(ValueError, match="metric is 'fit': expected larger_is_better, True or False, with a metric"):
+        run(tmp_path / "other", problem._replace(larger_is_better=None))
+    assert not read_metrics(tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["validation_tasks", "test_tasks"])
+def test_nothing_is_trained_that_could_not_be_scored(name, tmp_path):
+    with pytest.raises(ValueError, match=f"{name} is 0: expected"):
+        run(tmp_path, **{name: 0})
+    assert not read_metrics(tmp_path)
+
+
+def test_an_optimiser_of_optax_is_taken_as_it_is(tmp_path):
+    found = run(tmp_path, optimiser=optax.sgd(0.0)).params
+    np.testing.assert_array_equal(found["shift"], 0.0)
+    assert float(run(tmp_path / "moving", optimiser=optax.sgd(0.01)).params["shift"][0]) > 0.1
+    with pytest.raises(ValueError, match="optimiser is 'sgd': expected adam, muon or an optimiser of Optax"):
+        make_optimiser(SETTINGS._replace(optimiser="sgd"))
+
+
+def test_an_optimiser_that_reads_the_loss_gets_it():
+    learner, optimiser = line_learner(), optax.chain(optax.sgd(0.1), optax.contrib.reduce_on_plateau(patience=1))
+    step = make_step(learner, mean_squared_error, mean_squared_error, optimiser, 2)
+    state = init_state(learner, optimiser, jax.random.key(0), sample_line(jax.random.key(1)))
+    state, log = step(state, jax.random.key(2), sample_line)
+    np.testing.assert_allclose(state.opt_state[1].best_value, log.loss)
+
+
+def test_numbers_of_python_are_meta_parameters_too():
+    learner = line_learner()._replace(init=lambda key, episode: {"shift": [0.0], "slope": np.ones(1)})
+    state = init_state(learner, optax.sgd(0.1), jax.random.key(0), sample_line(jax.random.key(1)))
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {np.dtype(np.float32)}
