@@ -49,7 +49,7 @@ def main() -> None:
         raise ValueError(f"{flags.FLAGS.query}: no images; expected files such as image.jpg or image.png")
     images = np.stack([read_image(file, result["input_shape"]) for file in files])
     norm = flags.FLAGS.norm or result["norm"]
-    check_norm(norm, len(images))
+    check_norm(norm if result["config"]["base"] != "none" else "none", len(images))
     probabilities = classify(workdir, support, images, norm)
     rows = [
         {"image": file.name, "class": classes[row.argmax()], "confidence": float(row.max())}
@@ -89,7 +89,7 @@ def folder(path: str | Path) -> Path:
 
 
 def check_norm(norm: str, images: int) -> None:
-    """Raises ValueError for a mode that there is not, or that makes one image alone all zeros."""
+    """Raises ValueError for a mode that there is not, or that leaves nothing of one image alone."""
     check_mode(norm)
     if norm != "transductive":
         return

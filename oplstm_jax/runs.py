@@ -69,7 +69,11 @@ def best(run: Run, fresh: MetaState) -> tuple[Any, Any, Any]:
 
 
 def save(runs: Sequence[Run], states: Sequence[MetaState], step: int, seconds: float, qualities: Sequence) -> None:
-    """Saves the state of every run; quality: of its validation at this step, None if there was none."""
+    """Saves the state of every run; quality: of its validation at this step, None if there was none.
+
+    What was saved before is on the disk of all by then, so that they have a step in common at any moment.
+    """
+    wait(runs)
     for run, state, quality in zip(runs, states, qualities, strict=True):
         run.checkpoints.save(step, _tree(Saved(state, seconds)), quality)
 
