@@ -53,7 +53,8 @@ def main() -> None:
         raise ValueError(f"flag --passes: {learner} takes no passes over the support set")
     result, _ = score_trained(workdir, **changes)
     if "data" not in changes and other_images(workdir):
-        print("note: the run's data holds other images than when it was trained", file=sys.stderr)
+        note = "note: the test tasks are others than when it was trained: other images, or settings of JAX"
+        print(note, file=sys.stderr)
     result |= facts()
     print(describe(result))
     if flags.FLAGS.json:

@@ -26,7 +26,7 @@ from oplstm_jax.data.sources.build import image_paths
 from oplstm_jax.data.sources.folder import class_images, find_classes
 from oplstm_jax.files import write_text
 from oplstm_jax.nets.norm import check_mode
-from oplstm_jax.records import read_result
+from oplstm_jax.records import CONFIG, read_config, read_result
 from oplstm_jax.trained import load_trained
 from oplstm_jax.types import Episode, Split
 
@@ -49,7 +49,7 @@ def main() -> None:
         raise ValueError(f"{flags.FLAGS.query}: no images; expected files such as image.jpg or image.png")
     images = np.stack([read_image(file, result["input_shape"]) for file in files])
     norm = flags.FLAGS.norm or result["norm"]
-    check_norm(norm if result["config"]["base"] != "none" else "none", len(images))
+    check_norm(norm, len(images), read_config(workdir, *CONFIG)["base"])
     probabilities = classify(workdir, support, images, norm)
     rows = [
         {"image": file.name, "class": classes[row.argmax()], "confidence": float(row.max())}
@@ -88,10 +88,10 @@ def folder(path: str | Path) -> Path:
     return Path(path)
 
 
-def check_norm(norm: str, images: int) -> None:
+def check_norm(norm: str, images: int, base: str) -> None:
     """Raises ValueError for a mode that there is not, or that leaves nothing of one image alone."""
     check_mode(norm)
-    if norm != "transductive":
+    if norm != "transductive" or base == "none":
         return
     if images == 1:
         reason = "norm transductive compares it with the others: expected several, or --norm=support"

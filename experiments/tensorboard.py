@@ -37,6 +37,8 @@ class Events:
 
     def update(self) -> int:
         """Writes new lines of metrics and, once, the result. Returns how many lines were written."""
+        if not (self._run / "metrics.jsonl").exists():  # the run was removed; its folder is not made again
+            return 0
         lines = read_metrics(self._run)
         if self._writer is None or lines[: len(self._written)] != self._written:
             self._start()  # a resumed run drops lines and writes them again
@@ -80,7 +82,7 @@ def main() -> None:
     try:
         while True:
             runs = runs_below(root)
-            for gone in known.keys() - set(runs):  # its folder is not made again
+            for gone in known.keys() - set(runs):
                 known.pop(gone).close()
             for run in runs:
                 known.setdefault(run, Events(run, _place(run, root, target)))

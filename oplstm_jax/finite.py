@@ -42,8 +42,8 @@ def skipping_step(step: Callable) -> Callable[[MetaState, Array, Sampler], tuple
 
 
 def skipped(state: MetaState) -> Array:
-    """Meta-steps skipped so far, 0 for an optimiser that skips none."""
-    return getattr(state.opt_state, "total_notfinite", jnp.zeros((), jnp.int32))
+    """Meta-steps skipped so far by `skip_nonfinite`."""
+    return state.opt_state.total_notfinite
 
 
 @jax.jit
@@ -52,23 +52,23 @@ def all_finite(params: Params) -> Array:
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(params)], bool))
 
 
-def check_chunk(state: MetaState, line: dict, done: int, before: int = 0) -> dict:
+def check_chunk(state: MetaState, line: dict, done: int, before: int | None = None) -> dict:
     """The line of metrics of a chunk that began after `done` steps, its means taken over the steps not skipped.
 
-    It has no means if every step was skipped. before: steps skipped until then. Raises NotFinite for a loss or
-    parameters that are not finite, FloatingPointError where the last `IN_A_ROW` steps and more were skipped.
+    It has no means if every step was skipped. before: steps that `skip_nonfinite` had skipped until then, None without
+    it. Raises NotFinite for a loss or parameters that are not finite, FloatingPointError where the last `IN_A_ROW`
+    steps and more were skipped.
     """
-    steps, left_out = line["step"] - done, int(skipped(state)) - before
-    if hasattr(state.opt_state, "total_notfinite"):
+    if before is not None:
+        steps, left_out = line["step"] - done, int(skipped(state)) - before
         line["skipped"] = left_out
+        means = {name: line.pop(name) for name in ("loss", "score")}
+        if left_out < steps:
+            line |= {name: mean * (steps / (steps - left_out)) for name, mean in means.items()}
         if (row := int(state.opt_state.notfinite_count)) >= IN_A_ROW:
             raise FloatingPointError(f"none of the last {row} meta-gradients, up to step {line['step']}, is finite")
-    if left_out == steps:
-        return {name: value for name, value in line.items() if name not in ("loss", "score")}
-    for name in ("loss", "score"):
-        line[name] *= steps / (steps - left_out)
-    if not np.isfinite(line["loss"]) or not all_finite(state.params):
-        raise NotFinite(line["loss"], done, line["step"])
+    if not np.isfinite(line.get("loss", 0)) or not all_finite(state.params):
+        raise NotFinite(line.get("loss", np.nan), done, line["step"])
     return line
 
 

@@ -47,8 +47,8 @@ class Settings(NamedTuple):
     """How long and how meta-training goes. Numbers of tasks are rounded up to whole meta-steps.
 
     patience_tasks: a run whose validation score is still at chance after so many tasks says so (it goes on).
-    optimiser: adam or muon (`oplstm_jax.optimiser`), or one of Optax, which has a learning rate of its own: the two
-    here are then not read.
+    optimiser: adam or muon (`oplstm_jax.optimiser`), or one of Optax that needs no more than gradient and loss; it has
+    a learning rate of its own, and the two here are not read.
     outer_clip: bound on every entry of the meta-gradient, None for none.
     tasks_at_once: tasks of a meta-batch that are vectorised together, None for all.
     skip_nonfinite: meta-gradients that are not finite are left out and counted; else they end the run.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from oplstm_jax.published import Published
-from oplstm_jax.records import entries, own_seconds, read_result, read_scores
+from oplstm_jax.records import complete, entries, own_seconds, read_result, read_scores
 from oplstm_jax.statistics import Estimate, compare, estimate, list_error, over_seeds, over_tasks
 
 LABELS = {
@@ -72,16 +72,21 @@ def read_run(folder: Path) -> Run | None:
 def check_seeds(name: str | Path, results: Sequence[Mapping[str, Any]]) -> None:
     """Raises ValueError for results of one cell whose configurations differ in more than the seed.
 
-    Fields of which an older one does not know are not compared, nor how often a run reports.
+    Data is told apart by the list of test tasks where that is known. How often a run reports is not compared.
     """
-    for first, other in itertools.pairwise(results):
-        one, two = first["config"], other["config"]
-        alike = {"data"} if first.get("task_list") == other.get("task_list") else set()  # by another path
-        for field in sorted((one.keys() & two.keys()) - OF_A_RUN - alike):
-            if one[field] != two[field]:
-                seeds = f"seeds {first['seed']} and {other['seed']}"
-                differ = f"{field} is {one[field]!r} and {two[field]!r}"
+    for first, other in itertools.combinations(map(_about, results), 2):
+        alike = {"data"} if "task_list" in first and "task_list" in other else {"task_list"}
+        for field in sorted((first.keys() & other.keys()) - OF_A_RUN - alike):
+            if first[field] != other[field]:
+                seeds = f"seeds {first.get('seed')} and {other.get('seed')}"
+                differ = f"{field} is {first[field]!r} and {other[field]!r}"
                 raise ValueError(f"{name}: {seeds}: {differ}: expected runs that differ in their seeds alone")
+
+
+def _about(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a run as it would be written today, and its list of test tasks if that is known."""
+    tasks = {"task_list": result["task_list"]} if "task_list" in result else {}
+    return {**complete(result["config"]), **tasks}
 
 
 def summarise(cell: Cell) -> dict[str, Any]:

@@ -51,10 +51,13 @@ def restored(runs: Sequence[Run], fresh: Sequence[MetaState]) -> list[Saved]:
 def _newest_common(runs: Sequence[Run], likes: Sequence[dict]) -> int:
     """The newest step that all runs can go on from, 0 if that is their start."""
     steps = [run.checkpoints.steps() for run in runs]
-    for step in sorted(set.intersection(*map(set, steps)), reverse=True):
+    shared = sorted(set.intersection(*map(set, steps)), reverse=True)
+    for step in shared:
         if all(run.checkpoints.is_readable(step, like) for run, like in zip(runs, likes, strict=True)):
             return step
     ahead = max(zip(map(len, steps), runs, strict=True), key=lambda pair: pair[0])[1].workdir.path
+    if shared:
+        raise ValueError(f"{ahead}: none of the steps that all seeds have ({len(shared)}) fits or can be read")
     if all(steps):
         raise ValueError(f"{ahead}: no step is saved of it and of the other seeds too: finish each without the others")
     if max(map(len, steps)) > 1:

@@ -84,7 +84,7 @@ def _train(problem: Problem, settings: Settings, program: Program, files: list[R
     with signals.collected() as caught:
         while done < total:
             goal = min(total, _next(done, settings.steps(settings.log_every)), _next(done, validate_every))
-            state, lines = _advance(program, state, done, goal, settings.meta_batch, count)
+            state, lines = _advance(program, settings, state, done, goal, count)
             done, validates = goal, goal % validate_every == 0 or goal == total
             qualities = _validate(problem, settings, program, state, lines) if validates else [None] * count
             for run, line in zip(files, lines, strict=True):
@@ -102,9 +102,10 @@ def _train(problem: Problem, settings: Settings, program: Program, files: list[R
     return before * count + time.monotonic() - began
 
 
-def _advance(program: Program, state, done: int, goal: int, meta_batch: int, count: int):
+def _advance(program: Program, settings: Settings, state, done: int, goal: int, count: int):
     """Meta-steps `done` to `goal`: (state, line of metrics of each run). Raises as `finite.check_chunk`."""
-    start, skipped = time.monotonic(), np.broadcast_to(finite.skipped(state), count)
+    start, meta_batch = time.monotonic(), settings.meta_batch
+    skipped = np.broadcast_to(finite.skipped(state), count).tolist() if settings.skip_nonfinite else [None] * count
     with jax.debug_nans(False):  # what is not finite is looked for below, and better
         state, means = program.advance(state, goal - done)
     losses, scores = (np.asarray(values).reshape(count).tolist() for values in means)
@@ -112,7 +113,7 @@ def _advance(program: Program, state, done: int, goal: int, meta_batch: int, cou
     facts = {"step": goal, "tasks": goal * meta_batch, "tasks_per_second": rate}
     lines = [{**facts, "loss": loss, "score": score} for loss, score in zip(losses, scores, strict=True)]
     each = zip(unstack(state, count), lines, skipped, strict=True)
-    return state, [finite.check_chunk(own, line, done, int(before)) for own, line, before in each]
+    return state, [finite.check_chunk(own, line, done, before) for own, line, before in each]
 
 
 def _mean_line(lines: list[dict]) -> dict:

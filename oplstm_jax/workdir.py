@@ -69,8 +69,8 @@ class Workdir:
             raise ValueError(f"workdir {self.path}: holds another config (- there, + asked): {difference}")
 
     def claim_tasks(self, digest: str) -> None:
-        """Keeps the digest of the test tasks as a run starts. Raises ValueError if it goes on with other images."""
-        self._keep("task_list", digest, "its data has other images")
+        """Keeps the digest of the test tasks as a run starts. Raises ValueError if it goes on with others."""
+        self._keep("task_list", digest, "its data has other images, or JAX other settings,")
 
     def claim_features(self, digest: str) -> None:
         """Keeps the digest of features that were trained before, likewise."""

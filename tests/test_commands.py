@@ -97,22 +97,23 @@ def test_bad_input(commands, case, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_train_evaluate_and_refuse_another_config(tmp_path):
+@pytest.mark.xdist_group("commands")
+def test_train_evaluate_and_refuse_another_config(commands, tmp_path):
     small = [PI, *TINY, "--config.options.sizes=(8,8)"]
     done = command(*TRAIN, *small, workdir=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "result.json").read_text())
     assert f"{result['score']:.4f}" in done.stdout
 
-    again = command("experiments.evaluate", "--workdir=WORKDIR", workdir=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert f"{result['score']:.4f} ± {result['interval']:.4f}" in again.stdout
-    more_passes = command("experiments.evaluate", "--workdir=WORKDIR", "--passes=6", workdir=tmp_path)
-    assert more_passes.returncode == 0 and more_passes.stdout != again.stdout
+    workdir = f"--workdir={tmp_path}"
+    again = commands("experiments.evaluate", workdir)
+    assert again.code == 0 and f"{result['score']:.4f} ± {result['interval']:.4f}" in again.output, again.output
+    more_passes = commands("experiments.evaluate", workdir, "--passes=6")
+    assert more_passes.code == 0 and more_passes.output != again.output
 
-    other = command(*TRAIN, *small, "--config.seed=3", workdir=tmp_path)
-    assert other.returncode == 2
-    assert other.stderr.count("\n") == 1 and '"seed": 3' in other.stderr
+    other = commands("experiments.train", workdir, *small, "--config.seed=3")
+    assert other.code == 2
+    assert other.output.count("\n") == 1 and '"seed": 3' in other.output
 
 
 @pytest.mark.slow

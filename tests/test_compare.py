@@ -8,7 +8,7 @@ from processes import ROOT, command
 from scipy import stats
 
 from oplstm_jax.comparison import cells, row
-from oplstm_jax.report import Cell, summarise
+from oplstm_jax.report import Cell, check_seeds, summarise
 from oplstm_jax.statistics import estimate, paired, welch
 
 KEPT = ROOT / "results"
@@ -102,6 +102,12 @@ def test_runs_that_differ_in_more_than_their_seeds_are_no_cell(tmp_path):
     for seed, rate in enumerate((0.1, 0.5)):
         config = {"seed": seed, "log_every": seed, "data": f"here/{seed}", "learning_rate": rate}
         _runs(tmp_path / str(seed), "maml-5shot", np.zeros((1, 5)), seed=seed, config=config, task_list="same")
+    options = {"average_cells": False}, {"pool": "hidden"}
+    check_seeds("one in an older configuration", [{"config": {"options": option}} for option in options])
+    with pytest.raises(ValueError, match="optimiser is 'adam' and 'muon'"):
+        check_seeds("a field of later", [{"config": {}}, {"config": {"optimiser": "muon"}}])
+    with pytest.raises(ValueError, match="task_list is 'a' and 'b'"):
+        check_seeds("one name of other images", [{"config": {"data": "mine"}, "task_list": tasks} for tasks in "ab"])
     (tmp_path / "1" / "maml-5shot-seed0").rename(tmp_path / "0" / "maml-5shot-seed1")
     words = "maml-5shot: seeds 0 and 1: learning_rate is 0.1 and 0.5: expected runs that differ in their seeds alone"
     with pytest.raises(ValueError, match=words):

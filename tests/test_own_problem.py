@@ -38,6 +38,9 @@ def test_an_optimiser_of_optax_is_taken_as_it_is(tmp_path):
     found = run(tmp_path, optimiser=optax.sgd(0.0)).params
     np.testing.assert_array_equal(found["shift"], 0.0)
     assert float(run(tmp_path / "moving", optimiser=optax.sgd(0.01)).params["shift"][0]) > 0.1
+    skips = optax.apply_if_finite(optax.sgd(0.01), 3)  # of its own accord: not what `skip_nonfinite` asks for
+    run(tmp_path / "skips", optimiser=skips)
+    assert not any("skipped" in line for line in read_metrics(tmp_path / "skips"))
     with pytest.raises(ValueError, match="optimiser is 'sgd': expected adam, muon or an optimiser of Optax"):
         make_optimiser(SETTINGS._replace(optimiser="sgd"))
 
@@ -47,7 +50,7 @@ def test_an_optimiser_that_reads_the_loss_gets_it():
     step = make_step(learner, mean_squared_error, mean_squared_error, optimiser, 2)
     state = init_state(learner, optimiser, jax.random.key(0), sample_line(jax.random.key(1)))
     state, log = step(state, jax.random.key(2), sample_line)
-    np.testing.assert_allclose(state.opt_state[1].best_value, log.loss)
+    np.testing.assert_allclose(state.opt_state[1].best_value, 2 * log.loss)  # of the sum, as the gradient
 
 
 def test_numbers_of_python_are_meta_parameters_too():

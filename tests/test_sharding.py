@@ -115,6 +115,19 @@ def test_a_run_that_has_begun_is_not_taken_back_for_a_seed_that_has_not(tmp_path
         assert files[0].checkpoints.steps() == []
 
 
+def test_nothing_is_saved_before_all_have_what_was_saved_last():
+    calls = []
+
+    class Recorder:
+        def __init__(self, name):
+            self.wait = lambda: calls.append(f"{name} waits")
+            self.save = lambda *about: calls.append(f"{name} saves")
+
+    state = MetaState(jnp.int32(0), {}, ())
+    runs.save([runs.Run(None, Recorder(name)) for name in "ab"], [state, state], 1, 1.0, [None, None])
+    assert calls == ["a waits", "b waits", "a saves", "b saves"]
+
+
 def test_runs_that_have_no_step_in_common_keep_all_they_have(tmp_path):
     state = MetaState(jnp.int32(0), {"w": jnp.ones(2)}, ())
     workdirs = [Workdir(tmp_path / name, {}) for name in ("far", "near")]

@@ -11,7 +11,7 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path):
     with contextlib.closing(Workdir(tmp_path, {})) as workdir:
         workdir.claim_tasks("then")
         workdir.claim_tasks("then")
-        with pytest.raises(ValueError, match="its data has other images than when it started"):
+        with pytest.raises(ValueError, match="its data has other images, or JAX other settings, than when it started"):
             workdir.claim_tasks("now")
 
 
