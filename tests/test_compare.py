@@ -67,10 +67,10 @@ def test_cells_are_compared_by_name_in_the_order_of_shots(tmp_path):
     np.testing.assert_allclose(same["mean"], difference["mean"], rtol=1e-5)
 
 
-def test_two_cells_of_other_names_are_compared():
-    done = command("experiments.compare", *(SINE / name for name in ("maml-20shot", "op_lstm-20shot")))
-    assert done.returncode == 0, done.stderr
-    assert "| maml-20shot, op_lstm-20shot | mse | 3 and 3 | 0.00627 " in done.stdout
+def test_two_cells_of_other_names_are_compared(commands):
+    done = commands("experiments.compare", *(str(SINE / name) for name in ("maml-20shot", "op_lstm-20shot")))
+    assert done.code == 0, done.output
+    assert "| maml-20shot, op_lstm-20shot | mse | 3 and 3 | 0.00627 " in done.output
 
 
 @pytest.mark.parametrize(("lists", "known"), [(("x", "x"), True), (("x", "y"), False), ((None, None), False)])
@@ -92,9 +92,9 @@ def test_tasks_are_paired_where_results_name_the_same_list(tmp_path, lists, know
         (["sine/runs/maml-20shot", "omniglot/runs"], "no cell is in both: maml-20shot and "),
     ],
 )
-def test_what_cannot_be_compared_is_refused_and_nothing_written(tmp_path, names, message):
-    done = command("experiments.compare", *(KEPT / name for name in names), f"--to={tmp_path / 'to'}")
-    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
+def test_what_cannot_be_compared_is_refused_and_nothing_written(commands, tmp_path, names, message):
+    done = commands("experiments.compare", *(str(KEPT / name) for name in names), f"--to={tmp_path / 'to'}")
+    assert done.code == 2 and message in done.output and done.output.count("\n") == 1
     assert not (tmp_path / "to").exists()
 
 

@@ -128,10 +128,10 @@ def test_an_interrupt_leaves_the_old_run_or_the_new_one(copy, renames, monkeypat
 
 
 @pytest.mark.parametrize("words", [[], ["nowhere"]])
-def test_bad_sources_are_refused(words, tmp_path):
-    done = command("experiments.merge", f"--workdir={tmp_path / 'target'}", *words)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert ("nowhere: no runs there" if words else "no folder to merge from given") in done.stderr
+def test_bad_sources_are_refused(commands, words, tmp_path):
+    done = commands("experiments.merge", f"--workdir={tmp_path / 'target'}", *words)
+    assert done.code == 2 and done.output.count("\n") == 1
+    assert ("nowhere: no runs there" if words else "no folder to merge from given") in done.output
     assert not (tmp_path / "target").exists()
 
 

@@ -67,27 +67,27 @@ def test_own_images_are_classified(data, run, tmp_path):
     assert sum(line.startswith("c2") for line in done.stdout.splitlines()) == len(rows)
 
 
-def test_one_image_alone_takes_the_statistics_of_the_support_set(data, run, tmp_path):
+def test_one_image_alone_takes_the_statistics_of_the_support_set(commands, data, run, tmp_path):
     (tmp_path / "one").mkdir()
     shutil.copy(next((data / "query").iterdir()), tmp_path / "one")
     words = [f"--support={data / 'support'}", f"--query={tmp_path / 'one'}", f"--out={tmp_path / 'out'}"]
-    done = command("experiments.predict", "--workdir=WORKDIR", *words, workdir=run)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "one: one image, and norm transductive compares it with the others" in done.stderr
+    done = commands("experiments.predict", f"--workdir={run}", *words)
+    assert done.code == 2 and done.output.count("\n") == 1
+    assert "one: one image, and norm transductive compares it with the others" in done.output
     assert not (tmp_path / "out").exists()
-    done = command("experiments.predict", "--workdir=WORKDIR", "--norm=support", *words, workdir=run)
-    assert done.returncode == 0, done.stderr
+    done = commands("experiments.predict", f"--workdir={run}", "--norm=support", *words)
+    assert done.code == 0, done.output
     assert json.loads((tmp_path / "out" / "predictions.json").read_text())["norm"] == "support"
 
 
-def test_bad_folders(data, run, tmp_path):
+def test_bad_folders(commands, data, run, tmp_path):
     for support, query, words in (
         (tmp_path / "absent", data / "query", "no such folder"),
         (data / "support", tmp_path, "no images"),
         (tmp_path, data / "query", "no sub-folders"),
     ):
         arguments = [f"--support={support}", f"--query={query}", f"--out={tmp_path / 'out'}"]
-        done = command("experiments.predict", "--workdir=WORKDIR", *arguments, workdir=run)
-        assert done.returncode == 2
-        assert done.stderr.count("\n") == 1 and words in done.stderr
+        done = commands("experiments.predict", f"--workdir={run}", *arguments)
+        assert done.code == 2
+        assert done.output.count("\n") == 1 and words in done.output
     assert not (tmp_path / "out").exists()

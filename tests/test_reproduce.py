@@ -124,9 +124,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_bad_input_is_refused_before_anything_is_made(case, tmp_path):
+def test_bad_input_is_refused_before_anything_is_made(commands, case, tmp_path):
     words, expected = REFUSED[case]
-    done = command("experiments.reproduce", *words, f"--workdir={tmp_path / 'runs'}")
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.splitlines()[-1].startswith("error: ") and expected in done.stderr
+    done = commands("experiments.reproduce", *words, f"--workdir={tmp_path / 'runs'}")
+    assert done.code == 2, done.output
+    assert done.output.splitlines()[-1].startswith("error: ") and expected in done.output
     assert not (tmp_path / "runs").exists()

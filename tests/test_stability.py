@@ -44,6 +44,6 @@ def test_seeds_of_a_configuration_are_one_line(tmp_path):
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_folder_without_runs_is_refused(tmp_path):
-    done = command("experiments.stability", f"--to={tmp_path / 'to'}", tmp_path)
-    assert done.returncode == 2 and "no validated runs there" in done.stderr and not (tmp_path / "to").exists()
+def test_a_folder_without_runs_is_refused(commands, tmp_path):
+    done = commands("experiments.stability", f"--to={tmp_path / 'to'}", str(tmp_path))
+    assert done.code == 2 and "no validated runs there" in done.output and not (tmp_path / "to").exists()
