@@ -158,7 +158,6 @@ def make_step(
     """
     check_whole("meta_batch", meta_batch, smallest=1)
     check_at_once(tasks_at_once)
-    update = optax.with_extra_args_support(optimiser).update  # some read the loss, as `value`
 
     def step(state: MetaState, run_key: Array, sample: Sampler) -> tuple[MetaState, Log]:
         keys = jax.random.split(jax.random.fold_in(run_key, state.step), 2)
@@ -170,6 +169,7 @@ def make_step(
         grads, log = gradient(params, episodes, learner_keys)
         if axis is not None:
             grads, log = jax.lax.psum(grads, axis), jax.lax.pmean(log, axis)
+        update = optax.with_extra_args_support(optimiser).update  # some read the loss, as `value`
         updates, opt_state = update(grads, state.opt_state, state.params, value=log.loss * meta_batch)
         return MetaState(state.step + 1, optax.apply_updates(state.params, updates), opt_state), log
 
