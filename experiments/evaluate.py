@@ -8,7 +8,6 @@ with --json=FILE, writes the same as JSON. Nothing in the workdir changes.
 """
 
 import json
-import math
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from experiments.run import describe, facts
 from oplstm_jax import build
 from oplstm_jax.files import check_writable, write_text
 from oplstm_jax.records import CONFIG, read_config, read_result
+from oplstm_jax.statistics import known
 from oplstm_jax.trained import score_trained
 
 flags.DEFINE_string("workdir", None, "Folder of a finished training run.")
@@ -58,7 +58,7 @@ def main() -> None:
     result |= facts()
     print(describe(result))
     if flags.FLAGS.json:
-        result["interval"] = result["interval"] if math.isfinite(result["interval"]) else None  # of one task
+        result["interval"] = known(result["interval"])
         write_text(Path(flags.FLAGS.json), json.dumps(result, indent=1, sort_keys=True) + "\n")
 
 

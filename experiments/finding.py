@@ -5,14 +5,13 @@ hand.
 """
 
 import json
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments import cli
 from experiments.run import facts
 from oplstm_jax.files import write_text
-from oplstm_jax.statistics import Estimate
+from oplstm_jax.statistics import Estimate, known
 
 KIND = "finding"
 
@@ -70,7 +69,7 @@ def markdown(table: dict[str, Any]) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Estimate):
-        return {**value._asdict(), "interval": value.interval if math.isfinite(value.interval) else None}
+        return {**value._asdict(), "interval": known(value.interval)}
     return value
 
 

@@ -21,6 +21,7 @@ from experiments.merge import find_runs
 from experiments.run import portable
 from oplstm_jax import build, params, zoo
 from oplstm_jax.files import write_text
+from oplstm_jax.problem import LARGER_IS_BETTER
 from oplstm_jax.records import CONFIG, read_config, read_result
 from oplstm_jax.report import UNTRAINED, read_run
 from oplstm_jax.trained import load_trained
@@ -73,7 +74,7 @@ def entry_name(config: dict[str, Any]) -> str:
 def publish(name: str, runs: list[Path], target: Path, largest: int) -> dict[str, Any]:
     """Writes an entry of the zoo from the best validated of runs that differ in their seeds; returns its card."""
     results = [read_result(run) or {} for run in runs]
-    sign = 1 if results[0]["metric"] == "accuracy" else -1
+    sign = 1 if LARGER_IS_BETTER[results[0]["metric"]] else -1
     best = runs[int(np.argmax([sign * result["validation_score"] for result in results]))]
     origin, weights = _trained(best)
     card, file = {**_card(best), **origin, "seeds": len(runs)}, target / f"{name}.npz"

@@ -83,11 +83,11 @@ def _run(
         results = {number: done for number, folder in enumerate(folders) if (done := folder.result())}
         if left := [number for number in range(len(folders)) if number not in results]:
             shared = {**origin, "task_list": build.list_of_test_tasks(configs[0])}
-            features = build.features_digest(configs[0])
-            shared |= {} if features is None else {"features_sha256": features}
             for folder in folders:
                 folder.claim_tasks(shared["task_list"])
-                if features is not None:
+            if (features := build.features_digest(configs[0])) is not None:
+                shared["features_sha256"] = features
+                for folder in folders:
                     folder.claim_features(features)
             if gradient_step is not None:
                 problem = problem._replace(probe=similarity.probe(configs[0], gradient_step))

@@ -56,8 +56,7 @@ class Checkpoints:
         that are newer than step `up_to`. A best one that cannot be read is named too. Raises ValueError if none of the
         existing is readable; then none of these is deleted. Waits for pending saves.
         """
-        self.wait()
-        steps = sorted(self._manager.all_steps(), reverse=True)
+        steps = self.steps()[::-1]
         for step in [step for step in steps if up_to is not None and step > up_to]:
             self._manager.delete(step)
             steps.remove(step)

@@ -52,7 +52,7 @@ def all_finite(params: Params) -> Array:
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(params)], bool))
 
 
-def check_chunk(state: MetaState, line: dict, done: int, before: int | None = None) -> dict:
+def check_chunk(state: MetaState, line: dict, done: int, before: int | None) -> dict:
     """The line of metrics of a chunk that began after `done` steps, its means taken over the steps not skipped.
 
     It has no means if every step was skipped. before: steps that `skip_nonfinite` had skipped until then, None without

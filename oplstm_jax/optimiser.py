@@ -4,6 +4,7 @@ import jax
 import optax
 
 from oplstm_jax import finite
+from oplstm_jax.fields import OPTIMISERS
 from oplstm_jax.problem import Settings
 from oplstm_jax.types import Array
 
@@ -35,7 +36,7 @@ def adam_and_muon(learning_rate: float | optax.Schedule) -> optax.GradientTransf
     return optax.partition(transforms, lambda params: jax.tree.map(_which, params))
 
 
-BY_NAME = {"adam": optax.adam, "muon": adam_and_muon}
+BY_NAME = dict(zip(OPTIMISERS, (optax.adam, adam_and_muon), strict=True))
 
 
 def _which(array: Array) -> str:

@@ -7,7 +7,7 @@ import optax
 
 from oplstm_jax.types import Learner, Loss, Params, Sampler
 
-KNOWN = {"accuracy": True, "mse": False}  # metrics, and whether more is better
+LARGER_IS_BETTER = {"accuracy": True, "mse": False}  # of the metrics that are known
 
 
 class Problem(NamedTuple):
@@ -32,7 +32,7 @@ class Problem(NamedTuple):
 
     def quality(self, score: float) -> float:
         """The score, signed so that larger is better. Raises ValueError for a metric of which that is not known."""
-        larger = KNOWN.get(self.metric) if self.larger_is_better is None else self.larger_is_better
+        larger = LARGER_IS_BETTER.get(self.metric) if self.larger_is_better is None else self.larger_is_better
         if larger is None:
             reason = "expected larger_is_better, True or False, with a metric other than accuracy and mse"
             raise ValueError(f"metric is {self.metric!r}: {reason}")

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from oplstm_jax.problem import LARGER_IS_BETTER
 from oplstm_jax.published import Published
 from oplstm_jax.records import complete, entries, own_seconds, read_result, read_scores
-from oplstm_jax.statistics import Estimate, compare, estimate, list_error, over_seeds, over_tasks
+from oplstm_jax.statistics import Estimate, compare, estimate, known, list_error, over_seeds, over_tasks
 
 LABELS = {
     "lstm": "plain LSTM (sequential)",
@@ -30,12 +31,6 @@ LABELS = {
     "last_block": "OP-LSTM, last block and layer",
     "all_layers": "OP-LSTM, all layers",
 }
-
-
-def label_of(learner: str) -> str:
-    """What tables and figures call a learner: of one's own, its name."""
-    return LABELS.get(learner, learner)
-
 
 UNTRAINED = ("scratch", "random")  # they have no meta-parameters: their runs are the same for every seed
 OF_A_RUN = {"seed", "features_from", "log_every", "patience_tasks", "tasks_at_once"}  # what may differ in a cell
@@ -61,6 +56,11 @@ class Cell(NamedTuple):
     published: Published | None
     protocol: str = ""
     metric: str = "accuracy"
+
+
+def label_of(learner: str) -> str:
+    """What tables and figures call a learner: of one's own, its name."""
+    return LABELS.get(learner, learner)
 
 
 def read_run(folder: Path) -> Run | None:
@@ -110,7 +110,7 @@ def summarise(cell: Cell) -> dict[str, Any]:
         row["data"] = first["config"]["data"]
         row["over_tasks"] = over_tasks(scores)._asdict()
         across = over_seeds(scores)
-        row["over_seeds"] = {**across._asdict(), "interval": across.interval if len(scores) > 1 else None}
+        row["over_seeds"] = {**across._asdict(), "interval": known(across.interval)}
         row["list_error"] = list_error(scores)
         row["wall_seconds"] = sum(own_seconds(run.result) for run in runs.values())
         row["comparison"] = _comparison(cell, row)
@@ -156,7 +156,7 @@ def verdict(row: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[str, str]
     budget = "" if table["fraction"] == 1 else f" with {table['fraction']:g} of the training tasks"
     if comparison["p"] >= SIGNIFICANT:
         return "equal", f"= no significant difference ({p}){budget}"
-    if row["metric"] not in ("accuracy", "mse"):
+    if row["metric"] not in LARGER_IS_BETTER:
         return "worse", f"≠ differs ({p}){budget}"
-    higher = (comparison["difference"] > 0) == (row["metric"] == "accuracy")
+    higher = (comparison["difference"] > 0) == LARGER_IS_BETTER[row["metric"]]
     return ("better", f"▲ better ({p}){budget}") if higher else ("worse", f"▼ worse ({p}){budget}")

@@ -41,6 +41,11 @@ def estimate(values: Sequence[float] | np.ndarray) -> Estimate:
     return Estimate(float(values.mean()), float(interval), int(values.size))
 
 
+def known(interval: float) -> float | None:
+    """The half-width of an interval as JSON can hold it: None where it is infinite, as of a single value."""
+    return interval if np.isfinite(interval) else None
+
+
 def over_tasks(per_seed: Sequence[np.ndarray]) -> Estimate:
     """Interval over the pooled tasks of all seeds: how the paper reports. It ignores differences between runs."""
     return estimate(np.concatenate([np.ravel(scores) for scores in per_seed]))

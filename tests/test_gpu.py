@@ -105,7 +105,7 @@ def test_golden_cases_and_contract_hold(module):
     tests = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])}
     words = ["pytest", "-q", "-p", "as_gpu", "-p", "no:cacheprovider", str(tests / f"{module}.py")]
-    words += ["-k", "not shared_folder"]  # large cases take an hour of emulation
+    words += ["-k", "not shared_folder"]  # large cases take more than half an hour of emulation
     command = [sys.executable, "-m", *words]
     done = subprocess.run(command, cwd=tests.parent, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -99,12 +99,17 @@ def test_only_seeds_that_are_not_finished_are_trained(tmp_path, monkeypatch):
     assert [result["trained_together"] for result in results] == [1, 2, 2, 2, 2]
 
 
-def test_a_run_that_has_begun_is_not_taken_back_for_a_seed_that_has_not(tmp_path):
-    state = MetaState(jnp.int32(0), {"w": jnp.ones(2)}, ())
-    workdirs = [Workdir(tmp_path / name, {}) for name in ("old", "new")]
+def _opened(*folders):
+    """New runs in these folders, and a state that they may save."""
+    workdirs = [Workdir(folder, {}) for folder in folders]
     for workdir in workdirs:
         workdir.close()
-    with runs.opened(workdirs) as files:
+    return runs.opened(workdirs), MetaState(jnp.int32(0), {"w": jnp.ones(2)}, ())
+
+
+def test_a_run_that_has_begun_is_not_taken_back_for_a_seed_that_has_not(tmp_path):
+    opened, state = _opened(tmp_path / "old", tmp_path / "new")
+    with opened as files:
         for step in (10, 20):
             runs.save(files[:1], [state], step, 1.0, [0.5])
         with pytest.raises(ValueError, match="old: other seeds have not begun: finish this one without them first"):
@@ -129,11 +134,8 @@ def test_nothing_is_saved_before_all_have_what_was_saved_last():
 
 
 def test_runs_that_have_no_step_in_common_keep_all_they_have(tmp_path):
-    state = MetaState(jnp.int32(0), {"w": jnp.ones(2)}, ())
-    workdirs = [Workdir(tmp_path / name, {}) for name in ("far", "near")]
-    for workdir in workdirs:
-        workdir.close()
-    with runs.opened(workdirs) as files:
+    opened, state = _opened(tmp_path / "far", tmp_path / "near")
+    with opened as files:
         for file, steps in zip(files, ((90, 100), (30, 40)), strict=True):
             for step in steps:
                 runs.save([file], [state], step, 1.0, [0.5])
