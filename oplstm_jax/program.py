@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from oplstm_jax import finite
 from oplstm_jax.evaluate import make_evaluate, task_keys
@@ -15,7 +16,7 @@ from oplstm_jax.optimiser import make_optimiser
 from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.seeds import over_seeds, stack
 from oplstm_jax.sharding import axis_of, replicate, task_mesh
-from oplstm_jax.types import Array, Params, as_sampler
+from oplstm_jax.types import Array, Learner, Params, Sampler, as_sampler
 
 
 class Program(NamedTuple):
@@ -45,8 +46,7 @@ def make_program(problem: Problem, settings: Settings, count: int = 1) -> Progra
     mesh, optimiser = task_mesh(settings.meta_batch), make_optimiser(settings)
     keys = [jax.random.split(jax.random.key(settings.seed + i), 3) for i in range(count)]
     init_keys, shape_keys, run_keys = ([key[use] for key in keys] for use in range(3))
-    episode = problem.sampler("train")(shape_keys[0])
-    start = jax.jit(functools.partial(init_state, problem.learner, optimiser))
+    start, draw = jax.jit(functools.partial(_first, problem.learner, optimiser)), as_sampler(problem.sampler("train"))
     step = make_step(
         problem.learner,
         problem.loss,
@@ -64,9 +64,16 @@ def make_program(problem: Problem, settings: Settings, count: int = 1) -> Progra
     tasks = {"validation": settings.validation_tasks, "test": settings.test_tasks}
     run_key = replicate(stack(run_keys), mesh)
     return Program(
-        fresh=lambda: [replicate(start(jax.random.clone(key), episode), mesh) for key in init_keys],
+        fresh=lambda: [replicate(start(draw, *map(jax.random.clone, (shape_keys[0], key))), mesh) for key in init_keys],
         join=lambda states: replicate(stack(states), mesh),
         advance=lambda state, steps: chunk(state, run_key, jnp.int32(steps), sampler("train")),
         scores=lambda params, split: evaluate(params, task_keys(split, tasks[split]), sampler(split)),
-        input_shape=episode.support.x.shape[1:],
+        input_shape=jax.eval_shape(draw, shape_keys[0]).support.x.shape[1:],
     )
+
+
+def _first(
+    learner: Learner, optimiser: optax.GradientTransformation, draw: Sampler, shape_key: Array, key: Array
+) -> MetaState:
+    """`init_state` for an episode drawn here: one that serves only for shapes is never computed."""
+    return init_state(learner, optimiser, key, draw(shape_key))

@@ -39,6 +39,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 SHARED = Path(os.environ.get("OPLSTM_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def frozen():
+    """Nor through what earlier modules left, where a test or Orbax collects: seconds each time, late in the suite."""
+    gc.freeze()
+
+
 @pytest.fixture
 def shared() -> Path:
     """The folder with golden cases and real data; tests that need it are skipped where it is absent."""

@@ -78,9 +78,9 @@ class Commands:
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
         )
 
-    def __call__(self, *words: str, **fault: float | str) -> Ended:
+    def __call__(self, *words: str | Path, **fault: float | str) -> Ended:
         """Runs `python -m WORDS`, with the fields of `Fault` that are given."""
-        request = {"words": words, **Fault(**fault)._asdict()}
+        request = {"words": [str(word) for word in words], **Fault(**fault)._asdict()}
         print(json.dumps(request), file=self._server.stdin, flush=True)
         return Ended(*json.loads(self._server.stdout.readline()))
 

@@ -40,11 +40,11 @@ def small_images(argument, folder, **changes):
     return config
 
 
-def write_pack(folder):
-    """pack.npz: 10 classes each for training, validation and test, 20 images 8x8 of a class, which differ by noise."""
+def write_pack(folder, size=8):
+    """pack.npz: 10 classes each for training, validation and test, 20 square images of a class, differing by noise."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(30), 20)
-    images = rng.uniform(0, 255, (30, 8, 8))[labels] + rng.normal(0, 30, (600, 8, 8))
+    images = rng.uniform(0, 255, (30, size, size))[labels] + rng.normal(0, 30, (600, size, size))
     path = folder / "pack.npz"
     splits, names = np.repeat([0, 1, 2], 10), np.array([f"class{n}" for n in range(30)])
     images = np.clip(images, 0, 255).astype(np.uint8)[..., None]

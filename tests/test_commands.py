@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import command, write_pack
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ["experiments.train", "--workdir=WORKDIR"]
@@ -20,12 +21,6 @@ TINY = [
     "--config.validation_tasks=10",
     "--config.test_tasks=10",
 ]
-
-
-def command(*arguments, workdir, **options):
-    words = [word.replace("WORKDIR", str(workdir)) for word in arguments]
-    options = {"cwd": ROOT, "capture_output": True, "text": True, "check": False, **options}
-    return subprocess.run([sys.executable, "-m", *words], **options)
 
 
 BAD = {
@@ -100,12 +95,12 @@ def test_bad_input(commands, case, tmp_path):
 @pytest.mark.xdist_group("commands")
 def test_train_evaluate_and_refuse_another_config(commands, tmp_path):
     small = [PI, *TINY, "--config.options.sizes=(8,8)"]
-    done = command(*TRAIN, *small, workdir=tmp_path)
-    assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "result.json").read_text())
-    assert f"{result['score']:.4f}" in done.stdout
-
     workdir = f"--workdir={tmp_path}"
+    done = commands("experiments.train", workdir, *small)
+    assert done.code == 0, done.output
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert f"{result['score']:.4f}" in done.output
+
     again = commands("experiments.evaluate", workdir)
     assert again.code == 0 and f"{result['score']:.4f} ± {result['interval']:.4f}" in again.output, again.output
     more_passes = commands("experiments.evaluate", workdir, "--passes=6")
@@ -117,25 +112,25 @@ def test_train_evaluate_and_refuse_another_config(commands, tmp_path):
 
 
 @pytest.mark.slow
-def test_checks_change_no_result_and_name_the_line_of_a_nan(tmp_path):
+def test_checks_change_no_result_and_name_the_line_of_a_nan(commands, tmp_path):
     small = [PI, *TINY, "--config.options.sizes=(8,8)"]
     shas = []
     for name, more in (("plain", []), ("checked", ["--check"])):
-        done = command("experiments.train", f"--workdir={tmp_path}/{name}", *small, *more, workdir=tmp_path)
-        assert done.returncode == 0, done.stderr
+        done = commands("experiments.train", f"--workdir={tmp_path}/{name}", *small, *more)
+        assert done.code == 0, done.output
         shas.append(json.loads((tmp_path / name / "result.json").read_text())["params_sha256"])
     assert shas[0] == shas[1]
     maml = "--config=experiments/configs/sine.py:maml,passes=1,learning_rate=1e30"
-    done = command("experiments.train", f"--workdir={tmp_path}/bad", maml, *TINY, "--check", workdir=tmp_path)
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "not finite after it: " in done.stderr and "(nan) encountered in" in done.stderr
+    done = commands("experiments.train", f"--workdir={tmp_path}/bad", maml, *TINY, "--check")
+    assert done.code == 1 and done.output.count("\n") == 1
+    assert "not finite after it: " in done.output and "(nan) encountered in" in done.output
 
 
-def test_a_workdir_that_cannot_be_made(tmp_path):
+def test_a_workdir_that_cannot_be_made(commands, tmp_path):
     (tmp_path / "file").write_text("")
-    done = command("experiments.train", f"--workdir={tmp_path}/file/run", PI, workdir=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1 and "cannot be written" in done.stderr
+    done = commands("experiments.train", f"--workdir={tmp_path}/file/run", PI)
+    assert done.code == 2
+    assert done.output.count("\n") == 1 and "cannot be written" in done.output
 
 
 def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
@@ -153,40 +148,39 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
     assert any((tmp_path / "checkpoints").iterdir())
 
 
-GLYPHS = "--config=experiments/configs/glyphs.py:protonet,meta_batch=2,filters=4"
-
-
-def test_a_run_on_images_is_tested_on_other_images_and_ways(tmp_path, shared):
-    done = command(*TRAIN, GLYPHS, *TINY, "--config.augment.flip=True", workdir=tmp_path)
-    assert done.returncode == 0, done.stderr
-    changed = ["experiments.evaluate", "--workdir=WORKDIR", "--test_tasks=10"]
-    omniglot = f"--data={shared / 'data' / 'omniglot28.npz'}"
-    changes = [omniglot, "--way=8", "--query=2", f"--json={tmp_path}/other.json"]
-    done = command(*changed, *changes, workdir=tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_a_run_on_images_is_tested_on_other_images_and_ways(commands, tmp_path, shared):
+    workdir, data = f"--workdir={tmp_path / 'run'}", f"--config.data={shared / 'data' / 'omniglot28.npz'}"
+    config = "--config=experiments/configs/glyphs.py:protonet,meta_batch=2,filters=4"
+    done = commands("experiments.train", workdir, config, *TINY, data, "--config.augment.flip=True")
+    assert done.code == 0, done.output
+    changed = ["experiments.evaluate", workdir, "--test_tasks=10"]
+    other = f"--data={write_pack(tmp_path, 28)}"
+    changes = [other, "--way=8", "--query=2", f"--json={tmp_path}/other.json"]
+    done = commands(*changed, *changes)
+    assert done.code == 0, done.output
     found = json.loads((tmp_path / "other.json").read_text())
     assert (found["way"], found["test_query"], found["test_tasks"]) == (8, 2, 10)
     assert found["score"] > 0.2
-    done = command(*changed, f"--data={shared / 'data' / 'cub50_full_84.npz'}", workdir=tmp_path)
-    assert done.returncode == 2 and "trained on [28, 28, 1]" in done.stderr and done.stderr.count("\n") == 1
+    done = commands(*changed, f"--data={shared / 'data' / 'cub50_full_84.npz'}")
+    assert done.code == 2 and "trained on [28, 28, 1]" in done.output and done.output.count("\n") == 1
 
 
 @pytest.mark.slow
-def test_learners_of_a_fixed_number_of_classes_say_so(tmp_path):
+def test_learners_of_a_fixed_number_of_classes_say_so(commands, tmp_path):
     config = "--config=experiments/configs/glyphs.py:op_lstm_head,filters=2,meta_batch=2"
-    assert command(*TRAIN, config, *TINY, workdir=tmp_path).returncode == 0
-    done = command("experiments.evaluate", "--workdir=WORKDIR", "--way=6", workdir=tmp_path)
-    assert done.returncode == 2
+    assert commands("experiments.train", f"--workdir={tmp_path}", config, *TINY).code == 0
+    done = commands("experiments.evaluate", f"--workdir={tmp_path}", "--way=6")
+    assert done.code == 2
     reason = "the run was trained with 5 classes and its learner takes no other number"
-    assert done.stderr == f"error: 6 classes, but {reason}\n"
+    assert done.output == f"error: 6 classes, but {reason}\n"
 
 
 @pytest.mark.slow
-def test_tables_of_images_show_both_protocols_and_floors(tmp_path):
-    words = ["experiments.reproduce", "omniglot", "--workdir=WORKDIR", "--data=glyphs", "--shots=1", "--seeds=0"]
+def test_tables_of_images_show_both_protocols_and_floors(commands, tmp_path):
+    words = ["experiments.reproduce", "omniglot", f"--workdir={tmp_path}", "--data=glyphs", "--shots=1", "--seeds=0"]
     fields = "--fields=test_tasks=60,validation_tasks=20"
-    done = command(*words, "--learners=random,finetune", "--fraction=0.0005", fields, workdir=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = commands(*words, "--learners=random,finetune", "--fraction=0.0005", fields)
+    assert done.code == 0, done.output
     table = (tmp_path / "table.md").read_text()
     assert "| learner | 1-shot, 15 queries | 1-shot, k queries |" in table
     rows = json.loads((tmp_path / "table.json").read_text())["cells"]
@@ -199,7 +193,7 @@ def test_tables_of_images_show_both_protocols_and_floors(tmp_path):
 @pytest.mark.parametrize("module", ["experiments.train", "benchmarks.throughput"])
 def test_ctrl_c_while_a_command_still_imports_says_nothing(module, tmp_path):
     (tmp_path / "jax.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
-    done = command(module, workdir=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    done = command(module, env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 

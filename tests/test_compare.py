@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from processes import ROOT, command
+from processes import ROOT
 from scipy import stats
 
 from oplstm_jax.comparison import cells, row
@@ -51,14 +51,14 @@ def test_what_tasks_share_is_no_part_of_a_paired_difference():
         paired(first, [np.zeros(401)])
 
 
-def test_cells_are_compared_by_name_in_the_order_of_shots(tmp_path):
+def test_cells_are_compared_by_name_in_the_order_of_shots(commands, tmp_path):
     rng = np.random.default_rng(2)
     for side, shift in (("a", 0.0), ("b", 1.0)):
         for shot in (10, 5):
             _runs(tmp_path / side, f"maml-{shot}shot", rng.normal(shift, 0.1, (3, 50)), task_list="same")
     _runs(tmp_path / "a", "lstm-5shot", np.zeros((2, 50)))
-    done = command("experiments.compare", tmp_path / "a", tmp_path / "b", f"--to={tmp_path / 'to'}")
-    assert done.returncode == 0, done.stderr
+    done = commands("experiments.compare", tmp_path / "a", tmp_path / "b", f"--to={tmp_path / 'to'}")
+    assert done.code == 0, done.output
     table = json.loads((tmp_path / "to" / "table.json").read_text())
     assert [line[0] for line in table["rows"]] == ["maml-5shot", "maml-10shot"]
     _, metric, seeds, first, second, difference, p, same = table["rows"][0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import ROOT, command
+from processes import ROOT
 
 from experiments.merge import merge
 from oplstm_jax.files import write_text
@@ -28,13 +28,13 @@ def copy(tmp_path):
     return copied
 
 
-def test_runs_of_two_machines_come_together_with_their_tests(copy, tmp_path):
+def test_runs_of_two_machines_come_together_with_their_tests(commands, copy, tmp_path):
     first, second = copy("first", "a-5shot-seed0"), copy("second", "part/b-5shot-seed0")
     shutil.copytree(
         first / "a-5shot-seed0", first / "a-5shot-seed0" / "k_queries", ignore=lambda *_: ["checkpoints", "config.json"]
     )
-    done = command("experiments.merge", f"--workdir={tmp_path / 'target'}", first, second)
-    assert done.stdout == f"2 runs copied to {tmp_path / 'target'}, 0 kept as they were\n", done.stderr
+    done = commands("experiments.merge", f"--workdir={tmp_path / 'target'}", first, second)
+    assert done.output == f"2 runs copied to {tmp_path / 'target'}, 0 kept as they were\n", done.output
     for name in ("a-5shot-seed0", "a-5shot-seed0/k_queries", "part/b-5shot-seed0"):
         assert read_result(tmp_path / "target" / name) is not None
     again = merge(tmp_path / "target", [second, first])

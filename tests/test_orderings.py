@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from learner_table import waves
-from processes import ROOT, command
+from processes import ROOT
 
 from oplstm_jax import zoo
 from oplstm_jax.analysis.orderings import make_orderings
@@ -37,11 +37,11 @@ def test_one_order_has_no_spread():
 
 
 @pytest.mark.slow
-def test_the_command_measures_entries_and_runs(tmp_path):
+def test_the_command_measures_entries_and_runs(commands, tmp_path):
     run = ROOT / "results/sine/runs/lstm-5shot-seed0"
     words = [f"--to={tmp_path}", "--entries=sine-5shot-pi_lstm", f"--workdirs={run}", "--tasks=3", "--orders=3"]
-    done = command("experiments.orderings", *words)
-    assert done.returncode == 0, done.stderr
+    done = commands("experiments.orderings", *words)
+    assert done.code == 0, done.output
     rows = json.loads((tmp_path / "table.json").read_text())["rows"]
     assert [row[0] for row in rows] == ["sine-5shot-pi_lstm", "runs/lstm-5shot-seed0"]
     assert rows[0][2]["mean"] < 1e-5 < rows[1][2]["mean"]

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 
 import pytest
-from processes import ROOT, command
+from processes import ROOT
 
 from experiments.report import write_report
 from oplstm_jax import page
@@ -154,9 +154,9 @@ TABLES = (
 )
 
 
-def test_the_command_writes_the_page_or_says_what_is_wrong(tmp_path):
-    done = command("experiments.report", "--results=results", f"--to={tmp_path / 'report.html'}")
-    assert done.returncode == 0 and done.stdout.endswith(f"tables -> {tmp_path / 'report.html'}\n"), done.stderr
+def test_the_command_writes_the_page_or_says_what_is_wrong(commands, tmp_path):
+    done = commands("experiments.report", "--results=results", f"--to={tmp_path / 'report.html'}")
+    assert done.code == 0 and done.output.endswith(f"tables -> {tmp_path / 'report.html'}\n"), done.output
     assert (tmp_path / "report.html").stat().st_size > 10_000
     for folder, text, words in TABLES:
         (tmp_path / folder).mkdir()

@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from test_commands import command
 
 from oplstm_jax.data import glyphs
 
@@ -42,19 +41,19 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
+def run(commands, data, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     config = "--config=experiments/configs/glyphs.py:protonet"
     words = [word.replace("DATA", str(data / "all")) for word in [*SMALL, "--config.image_size=28"]]
-    done = command("experiments.train", "--workdir=WORKDIR", config, *words, workdir=workdir)
-    assert done.returncode == 0, done.stderr
+    done = commands("experiments.train", f"--workdir={workdir}", config, *words)
+    assert done.code == 0, done.output
     return workdir
 
 
-def test_own_images_are_classified(data, run, tmp_path):
+def test_own_images_are_classified(commands, data, run, tmp_path):
     words = [f"--support={data / 'support'}", f"--query={data / 'query'}", f"--out={tmp_path / 'out'}"]
-    done = command("experiments.predict", "--workdir=WORKDIR", *words, workdir=run)
-    assert done.returncode == 0, done.stderr
+    done = commands("experiments.predict", f"--workdir={run}", *words)
+    assert done.code == 0, done.output
     written = json.loads((tmp_path / "out" / "predictions.json").read_text())
     rows = written["predictions"]
     assert len(rows) == 5 * 11
@@ -64,7 +63,7 @@ def test_own_images_are_classified(data, run, tmp_path):
     assert right > 0.4  # chance is 0.2
     with Image.open(tmp_path / "out" / "predictions.png") as picture:
         assert picture.size[0] > 100
-    assert sum(line.startswith("c2") for line in done.stdout.splitlines()) == len(rows)
+    assert sum(line.startswith("c2") for line in done.output.splitlines()) == len(rows)
 
 
 def test_one_image_alone_takes_the_statistics_of_the_support_set(commands, data, run, tmp_path):

@@ -5,7 +5,7 @@ import json
 import shutil
 
 import pytest
-from processes import ROOT, command
+from processes import ROOT
 
 from experiments.cells import runs
 from experiments.plan import adopt, check_workers, progress_line, together
@@ -93,16 +93,16 @@ def test_time_of_seeds_trained_together_is_counted_once(planned):
     assert summarise(cell)["wall_seconds"] == 120.0
 
 
-def test_all_tables_and_the_report_are_written_by_one_command(tmp_path):
+def test_all_tables_and_the_report_are_written_by_one_command(commands, tmp_path):
     words = ["experiments.reproduce", "all", f"--workdir={tmp_path}", f"--reuse={KEPT}", "--seeds=0"]
     words += ["--learners=pi_lstm", "--shots=20"]  # only sine tables have 20
-    done = command(*words)
-    assert done.returncode == 0, done.stderr
-    assert "left out: within, cross" in done.stderr
-    assert "[1/2 runs done] sine/pi_lstm-20shot-seed0 (copied)" in done.stderr
-    assert "[2/2 runs done, 0:00 left] invariance_sine/pi_lstm-20shot-seed0 (copied)" in done.stderr
-    assert "[2/2 runs done, 0:00 left]" in done.stderr
-    assert done.stdout.endswith(f"2 tables -> {tmp_path / 'report.html'}\n")
+    done = commands(*words)
+    assert done.code == 0, done.output
+    assert "left out: within, cross" in done.output
+    assert "[1/2 runs done] sine/pi_lstm-20shot-seed0 (copied)" in done.output
+    assert "[2/2 runs done, 0:00 left] invariance_sine/pi_lstm-20shot-seed0 (copied)" in done.output
+    assert "[2/2 runs done, 0:00 left]" in done.output
+    assert done.output.endswith(f"2 tables -> {tmp_path / 'report.html'}\n")
     for name in ("sine", "invariance_sine"):
         table = json.loads((tmp_path / name / "table.json").read_text())
         assert (table["name"], table["fraction"], len(table["cells"])) == (name, 1, 1)

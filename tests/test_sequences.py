@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from processes import command
 
 from experiments.configs import sequences as configs
 from oplstm_jax import bases, build
@@ -123,6 +122,6 @@ def test_one_example_has_no_batch_statistics():
         (["sequences.py:lstm,data=latest,way=2,shot=3"], "shot is 3, but a symbol's labels differ and there are 2"),
     ],
 )
-def test_impossible_sequences(words, message, tmp_path):
-    done = command("experiments.train", f"--config=experiments/configs/{words[0]}", f"--workdir={tmp_path / 'run'}")
-    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
+def test_impossible_sequences(commands, words, message, tmp_path):
+    done = commands("experiments.train", f"--config=experiments/configs/{words[0]}", f"--workdir={tmp_path / 'run'}")
+    assert done.code == 2 and message in done.output and done.output.count("\n") == 1

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import masked_crc32c
-from test_commands import command
 
 from experiments.tensorboard import Events
 from oplstm_jax.records import read_metrics
@@ -46,18 +45,19 @@ def expected(lines):
     return {(k, line["tasks"]): v for line in lines for k, v in line.items() if k not in ("step", "tasks")}
 
 
-def test_all_runs_below_a_folder(tmp_path):
+def test_all_runs_below_a_folder(commands, tmp_path):
     write_lines(tmp_path / "runs" / "one", LINES)
     write_lines(tmp_path / "runs" / "two", LINES[:1])
     result = {"metric": "mse", "score": 0.25, "interval": 0.1, "config": {}, "params_sha256": ""}
     (tmp_path / "runs" / "one" / "result.json").write_text(json.dumps(result))
-    done = command("experiments.tensorboard", "--workdir=WORKDIR", workdir=tmp_path / "runs")
-    assert done.returncode == 0, done.stderr
-    assert "3 lines of 2 runs" in done.stdout
+    runs = f"--workdir={tmp_path / 'runs'}"
+    done = commands("experiments.tensorboard", runs)
+    assert done.code == 0, done.output
+    assert "3 lines of 2 runs" in done.output
     assert scalars(tmp_path / "runs" / "one" / "tensorboard") == expected(LINES) | {("test_mse", 80): 0.25}
     assert scalars(tmp_path / "runs" / "two" / "tensorboard") == expected(LINES[:1])
-    done = command("experiments.tensorboard", "--workdir=WORKDIR", f"--to={tmp_path / 'to'}", workdir=tmp_path / "runs")
-    assert done.returncode == 0 and scalars(tmp_path / "to" / "two") == expected(LINES[:1])
+    done = commands("experiments.tensorboard", runs, f"--to={tmp_path / 'to'}")
+    assert done.code == 0 and scalars(tmp_path / "to" / "two") == expected(LINES[:1])
 
 
 def test_a_run_that_grows_and_one_that_is_resumed(tmp_path):
@@ -99,10 +99,10 @@ def test_follow_goes_on_until_it_is_stopped(tmp_path):
     assert "Traceback" not in errors
 
 
-def test_no_runs(tmp_path):
-    done = command("experiments.tensorboard", "--workdir=WORKDIR", workdir=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1 and "expected the folder of one run or of many" in done.stderr
+def test_no_runs(commands, tmp_path):
+    done = commands("experiments.tensorboard", f"--workdir={tmp_path}")
+    assert done.code == 2
+    assert done.output.count("\n") == 1 and "expected the folder of one run or of many" in done.output
 
 
 def test_no_tensorflow(tmp_path):
