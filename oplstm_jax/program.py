@@ -44,9 +44,8 @@ def make_program(problem: Problem, settings: Settings, count: int = 1) -> Progra
     for name in ("validation_tasks", "test_tasks"):
         check_whole(name, getattr(settings, name), smallest=1)
     mesh, optimiser = task_mesh(settings.meta_batch), make_optimiser(settings)
-    keys = [jax.random.split(jax.random.key(settings.seed + i), 3) for i in range(count)]
-    init_keys, shape_keys, run_keys = ([key[use] for key in keys] for use in range(3))
-    start, draw = jax.jit(functools.partial(_first, problem.learner, optimiser)), as_sampler(problem.sampler("train"))
+    keys = [replicate(jax.random.key(settings.seed + i), mesh) for i in range(count)]
+    start = jax.jit(functools.partial(_first, problem.learner, optimiser))
     step = make_step(
         problem.learner,
         problem.loss,
@@ -62,18 +61,22 @@ def make_program(problem: Problem, settings: Settings, count: int = 1) -> Progra
     evaluate = make_evaluate(problem.eval_learner, problem.score, settings.tasks_at_once, mesh)
     sampler = functools.cache(lambda split: replicate(as_sampler(problem.sampler(split)), mesh))
     tasks = {"validation": settings.validation_tasks, "test": settings.test_tasks}
-    run_key = replicate(stack(run_keys), mesh)
+    run_key = replicate(stack([_keys(jax.random.clone(key))[2] for key in keys]), mesh)
     return Program(
-        fresh=lambda: [replicate(start(draw, *map(jax.random.clone, (shape_keys[0], key))), mesh) for key in init_keys],
+        fresh=lambda: [replicate(start(sampler("train"), jax.random.clone(key)), mesh) for key in keys],
         join=lambda states: replicate(stack(states), mesh),
         advance=lambda state, steps: chunk(state, run_key, jnp.int32(steps), sampler("train")),
         scores=lambda params, split: evaluate(params, task_keys(split, tasks[split]), sampler(split)),
-        input_shape=jax.eval_shape(draw, shape_keys[0]).support.x.shape[1:],
+        input_shape=jax.eval_shape(sampler("train"), keys[0]).support.x.shape[1:],
     )
 
 
-def _first(
-    learner: Learner, optimiser: optax.GradientTransformation, draw: Sampler, shape_key: Array, key: Array
-) -> MetaState:
-    """`init_state` for an episode drawn here: one that serves only for shapes is never computed."""
-    return init_state(learner, optimiser, key, draw(shape_key))
+def _keys(key: Array) -> Array:
+    """Keys of a run [3]: for its first meta-parameters, for the episode they are made for, for its meta-steps."""
+    return jax.random.split(key, 3)
+
+
+def _first(learner: Learner, optimiser: optax.GradientTransformation, sample: Sampler, key: Array) -> MetaState:
+    """The state a run begins with. The episode is drawn here: serving only for shapes, it is then never computed."""
+    init_key, shape_key, _ = _keys(key)
+    return init_state(learner, optimiser, init_key, sample(shape_key))
