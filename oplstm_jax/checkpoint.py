@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,8 @@ class Checkpoints:
             except Exception as error:  # Orbax and TensorStore raise many types for a damaged or foreign checkpoint
                 _raise_signal(error)
                 message = f"checkpoint {self._folder / str(step)} cannot be read: {_cause(error)}"
+            time.sleep(0.2)  # the other reads end in threads of TensorStore, and complain that nobody waits
+            gc.collect()
         logging.getLogger("oplstm_jax").warning(message)
         raise _Unreadable(message)
 
@@ -179,7 +182,6 @@ def _quiet() -> Iterator[None]:
     sys.unraisablehook = lambda lost: hook(lost) if isinstance(lost.exc_value, KeyboardInterrupt) else None
     try:
         yield
-        gc.collect()
     finally:
         logger.setLevel(level)
         sys.unraisablehook = hook
