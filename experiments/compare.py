@@ -30,7 +30,7 @@ def main() -> None:
         raise ValueError(f"{len(words)} folders or cells: expected two")
     first, second = (cells(Path(word)) for word in words)
     if len(first) == len(second) == 1:
-        name = ", ".join(dict.fromkeys((*first, *second)))
+        name = ", ".join(filter(None, dict.fromkeys((*first, *second))))
         first, second = ({name: cell} for cell in (*first.values(), *second.values()))
     names = [name for name in first if name in second]
     if not names:

@@ -42,7 +42,8 @@ def main() -> None:
     workdir, out = Path(cli.required("workdir")), Path(flags.FLAGS.out)
     result = read_result(workdir)
     if result is None or len(result.get("input_shape", ())) != 3:
-        raise ValueError(f"workdir {workdir}: expected a finished run on images")
+        seeds = sorted(path.parent.name for path in workdir.glob("seed*/result.json"))
+        raise ValueError(f"workdir {workdir}: expected a finished run on images{', such as seed0 in it' * bool(seeds)}")
     classes, support = read_support(Path(cli.required("support")), result["input_shape"])
     files = image_paths(folder(cli.required("query")))
     if not files:

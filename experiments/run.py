@@ -77,6 +77,8 @@ def _run(
     problem = check.checked(problem) if checks else problem
     for split in ("train", "validation", "test"):  # impossible tasks are refused now, not when their turn comes
         problem.sampler(split)
+    shapes = jax.eval_shape(problem.sampler("train"), jax.random.key(0))
+    jax.eval_shape(problem.learner.init, jax.random.key(1), shapes)  # likewise a network that does not fit them
     with contextlib.ExitStack() as opened:
         pairs = zip(workdirs, configs, strict=True)
         folders = [opened.enter_context(contextlib.closing(Workdir(path, own, is_writer()))) for path, own in pairs]

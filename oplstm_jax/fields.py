@@ -15,13 +15,23 @@ LARGEST = 2**31  # steps are counted, and sizes indexed, with 32 bits
 
 def check_numbers(config: Mapping[str, Any]) -> None:
     """Raises ValueError for a field that is out of range or of another type than it must be."""
+    check_settings(config)
+    if config["optimiser"] not in OPTIMISERS:
+        raise ValueError(f"optimiser is {config['optimiser']!r}: expected {' or '.join(OPTIMISERS)}")
+    for name in ("rotations", "skip_nonfinite", "position"):
+        if not isinstance(config[name], bool):
+            raise ValueError(f"{name} is {config[name]!r}: expected True or False")
+
+
+def check_settings(config: Mapping[str, Any]) -> None:
+    """The same of how long and how meta-training goes, and of those sizes that are there."""
     rate = config["learning_rate"]
     if not is_number(rate, numbers.Real) or rate <= 0:
         raise ValueError(f"learning_rate is {rate!r}: expected a number above 0")
-    for name in POSITIVE:
+    for name in [name for name in POSITIVE if name in config]:
         if not is_number(config[name], numbers.Integral) or not 0 < config[name] < LARGEST:
             raise ValueError(f"{name} is {config[name]!r}: expected a number above 0, whole and below {LARGEST}")
-    for name in NOT_NEGATIVE:
+    for name in [name for name in NOT_NEGATIVE if name in config]:
         if not is_number(config[name], numbers.Integral) or not 0 <= config[name] < LARGEST:
             raise ValueError(f"{name} is {config[name]!r}: expected a whole number, 0 or more and below {LARGEST}")
     clip, final = config["outer_clip"], config["final_learning_rate"]
@@ -29,13 +39,8 @@ def check_numbers(config: Mapping[str, Any]) -> None:
         raise ValueError(f"outer_clip is {clip!r}: expected None or a number above 0")
     if final is not None and not (is_number(final, numbers.Real) and final >= 0):
         raise ValueError(f"final_learning_rate is {final!r}: expected None or a number not below 0")
-    if config["optimiser"] not in OPTIMISERS:
-        raise ValueError(f"optimiser is {config['optimiser']!r}: expected {' or '.join(OPTIMISERS)}")
     if config["tasks_at_once"] is not None and not is_number(config["tasks_at_once"], numbers.Integral):
         raise ValueError(f"tasks_at_once is {config['tasks_at_once']!r}: expected None or a whole number")
-    for name in ("rotations", "skip_nonfinite", "position"):
-        if not isinstance(config[name], bool):
-            raise ValueError(f"{name} is {config[name]!r}: expected True or False")
 
 
 def is_width(value: Any) -> bool:

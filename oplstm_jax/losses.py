@@ -1,6 +1,6 @@
 """Losses and scores of one task: pure functions of outputs [Q, C] and targets [Q, C].
 
-All raise ValueError for shapes that differ and for what are no floats.
+All raise ValueError for shapes that differ and for outputs that are no floats. Of no queries at all they are NaN.
 """
 
 import jax

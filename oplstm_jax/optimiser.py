@@ -17,8 +17,10 @@ def make_optimiser(settings: Settings) -> optax.GradientTransformation:
     Raises ValueError for another name.
     """
     optimiser = settings.optimiser
+    if isinstance(optimiser, optax.MultiSteps):
+        optimiser = optimiser.gradient_transformation()
     if not isinstance(optimiser, optax.GradientTransformation):
-        if optimiser not in BY_NAME:
+        if not isinstance(optimiser, str) or optimiser not in BY_NAME:
             raise ValueError(f"optimiser is {optimiser!r}: expected {', '.join(BY_NAME)} or an optimiser of Optax")
         optimiser = BY_NAME[optimiser](_learning_rate(settings))
     clipped = optimiser if settings.outer_clip is None else optax.chain(optax.clip(settings.outer_clip), optimiser)

@@ -10,7 +10,7 @@ import optax
 
 from oplstm_jax import finite
 from oplstm_jax.evaluate import make_evaluate, task_keys
-from oplstm_jax.learners.arguments import check_whole
+from oplstm_jax.fields import check_settings
 from oplstm_jax.meta import Log, MetaState, init_state, make_chunk, make_step
 from oplstm_jax.optimiser import make_optimiser
 from oplstm_jax.problem import Problem, Settings
@@ -38,11 +38,11 @@ class Program(NamedTuple):
 def make_program(problem: Problem, settings: Settings, count: int = 1) -> Program:
     """The program for runs with the seeds settings.seed and those after it, on all devices that share the tasks.
 
-    Raises ValueError for what could only be seen once there is something to validate or to test.
+    Raises ValueError for impossible settings, and for what could only be seen once there is something to validate.
     """
     problem.quality(problem.chance)
-    for name in ("validation_tasks", "test_tasks"):
-        check_whole(name, getattr(settings, name), smallest=1)
+    own = {} if isinstance(settings.optimiser, str) else {"learning_rate": 1.0, "final_learning_rate": None}
+    check_settings({**settings._asdict(), **own})  # an optimiser that is given has rates of its own
     mesh, optimiser = task_mesh(settings.meta_batch), make_optimiser(settings)
     keys = [replicate(jax.random.key(settings.seed + i), mesh) for i in range(count)]
     start = jax.jit(functools.partial(_first, problem.learner, optimiser))

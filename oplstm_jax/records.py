@@ -34,8 +34,11 @@ def entries(texts: Iterable[object]) -> list[str]:
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """What config.json holds."""
-    return json.dumps(config, indent=1, sort_keys=True)
+    """What config.json holds. Raises ValueError for values that JSON has no words for."""
+    try:
+        return json.dumps(config, indent=1, sort_keys=True)
+    except TypeError as error:
+        raise ValueError(f"config: {error}: expected numbers, texts, lists and mappings of these") from None
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,5 +130,6 @@ def _parse(content: bytes, source: str, *fields: str) -> dict:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{source}: damaged: {error}") from None
     if not isinstance(found, dict) or not set(fields) <= set(found):
-        raise ValueError(f"{source}: damaged: expected an object with {', '.join(fields) or 'fields and values'}")
+        needed = ", ".join(fields) or "fields and values"
+        raise ValueError(f"{source}: damaged, or of another kind: expected an object with {needed}")
     return found

@@ -16,7 +16,7 @@ from oplstm_jax.meta import MetaState
 from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.program import Program, make_program
 from oplstm_jax.progress import Progress
-from oplstm_jax.records import write_result
+from oplstm_jax.records import read_config, write_result
 from oplstm_jax.runs import Run, Saved
 from oplstm_jax.seeds import unstack
 from oplstm_jax.sharding import agreed
@@ -125,7 +125,7 @@ def _mean_line(lines: list[dict]) -> dict:
 def _validate(problem: Problem, settings: Settings, program: Program, state, lines: list[dict]) -> list[float]:
     """Adds validation scores to the lines and returns qualities; names runs still at chance when they should not be."""
     for line, params in zip(lines, unstack(state.params, len(lines)), strict=True):
-        line |= problem.probe(params) if problem.probe else {}
+        line |= {name: float(value) for name, value in problem.probe(params).items()} if problem.probe else {}
         scores = np.asarray(program.scores(params, "validation"))
         finite.check_scores(scores, "validation")
         line["validation_score"] = score = float(jnp.mean(scores))
@@ -150,6 +150,9 @@ def _next(done: int, every: int) -> int:
 def finish(problem: Problem, tested: Tested, workdir: Workdir, facts: dict) -> dict:
     """Writes the outcome of a run into its workdir, result.json last, and returns what that holds.
 
+    facts: what else it says. `config` is the workdir's unless given; runs whose `task_list`, the digest of their test
+    tasks (`task_lists.task_list_digest`), is the same are compared task by task.
+
     Where the parameters of the best validation were lost, and others had to be tested, it says so: `lost_best_step`.
     """
     validated = [line for line in workdir.metrics() if "validation_score" in line]
@@ -168,6 +171,7 @@ def finish(problem: Problem, tested: Tested, workdir: Workdir, facts: dict) -> d
         "wall_seconds": tested.seconds,
         "input_shape": list(tested.input_shape),
         "params_sha256": params_files.sha256(tested.params),
+        **({} if "config" in facts else {"config": read_config(workdir.path)}),
         **facts,
     }
     if workdir.writes:

@@ -11,6 +11,7 @@ from oplstm_jax import build, params
 from oplstm_jax.data.families import family_of
 from oplstm_jax.evaluate import make_evaluate, task_keys
 from oplstm_jax.finite import check_scores
+from oplstm_jax.hints import hint
 from oplstm_jax.records import CONFIG, read_config, read_result
 from oplstm_jax.statistics import Estimate, estimate
 from oplstm_jax.types import Episode, Learner, Params
@@ -29,14 +30,14 @@ def load_trained(workdir: str | Path, episode: Episode, **changes: Any) -> Train
 
     episode: any of the kind that is to be learned, or its shapes.
 
-    Raises ValueError if the folder is no finished run, has no parameters, or they do not fit the changes.
+    Raises ValueError for an unknown field, if the folder is no finished run, has no parameters, or they do not fit.
     """
     config = read_config(workdir, *CONFIG)
     if (result := read_result(workdir)) is None:
         raise ValueError(f"workdir {workdir}: no result.json: the run is not finished; give its training command again")
     if not (Path(workdir) / "params.npz").exists():
         raise ValueError(f"workdir {workdir}: no params.npz: its parameters were not kept; train it again elsewhere")
-    changed = {**config, **changes}
+    changed = _changed(config, changes)
     known = result.get("features_sha256")  # early results did not say it
     if known is not None and known != build.features_digest(changed):
         raise ValueError(f"features_from {changed['features_from']}: other parameters than the run was trained with")
@@ -70,7 +71,7 @@ def score_each(workdirs: Sequence[str | Path], **changes: Any) -> Iterator[tuple
     if (other := changes.get("data", config["data"])) != config["data"]:
         pixels = known[0] if known and len(known) == 3 and not family_of(other) else None
         changes = {"image_size": pixels, **changes}
-    changed = {**config, **changes}
+    changed = _changed(config, changes)
     settings = build.build_settings(changed)
     same = {name: config[name] for name in ("data", "image_size")}  # a learner may depend on what it was trained on
     score, sample = build.build_problem({**changed, **same}).score, build.build_sampler(changed, "test")
@@ -85,6 +86,13 @@ def score_each(workdirs: Sequence[str | Path], **changes: Any) -> Iterator[tuple
         check_scores(scores, "test")
         conditions = _conditions({**run.config, **changes})
         yield {**(read_result(workdir) or {}), **conditions, **_outcome(estimate(scores))}, scores
+
+
+def _changed(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    for name in changes:
+        if name not in config:
+            raise ValueError(f"unknown field {name!r}{hint(name, config)}; fields: {', '.join(sorted(config))}")
+    return {**config, **changes}
 
 
 def _conditions(config: dict[str, Any]) -> dict[str, Any]:

@@ -28,18 +28,19 @@ class InUse(ValueError):
 
 
 class Workdir:
-    """Opens (and makes) the folder for one configuration and locks it against other processes.
+    """Opens (and makes) the folder for one configuration and locks it until `close`, or until the process ends.
 
     writes: False for a process that takes part in the run of another one (`jax.distributed`) and only reads.
 
     Raises ValueError if it belongs to another configuration, holds what is no run or cannot be written, `InUse` if
-    another process has it.
+    another process, or this one, has it open.
     """
 
     def __init__(self, path: str | Path, config: dict[str, Any], writes: bool = True):
         self.path, self.writes = Path(path), writes
         if not writes:
             return
+        config_text(config)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             _refuse_others(self.path)

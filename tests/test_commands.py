@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from processes import command, write_pack
 
+from oplstm_jax.trained import score_trained
+
 ROOT = Path(__file__).parents[1]
 TRAIN = ["experiments.train", "--workdir=WORKDIR"]
 PI = "--config=experiments/configs/sine.py:pi_lstm"
@@ -161,6 +163,10 @@ def test_a_run_on_images_is_tested_on_other_images_and_ways(commands, tmp_path, 
     found = json.loads((tmp_path / "other.json").read_text())
     assert (found["way"], found["test_query"], found["test_tasks"]) == (8, 2, 10)
     assert found["score"] > 0.2
+    with pytest.raises(ValueError, match="unknown field 'shots'; did you mean 'shot'"):
+        score_trained(tmp_path / "run", shots=2)
+    small = commands("experiments.train", f"--workdir={tmp_path / 'small'}", config, data, "--config.image_size=8")
+    assert small.code == 2 and "4 poolings need 16x16 or more" in small.output and not (tmp_path / "small").exists()
     done = commands(*changed, f"--data={shared / 'data' / 'cub50_full_84.npz'}")
     assert done.code == 2 and "trained on [28, 28, 1]" in done.output and done.output.count("\n") == 1
 

@@ -1,5 +1,8 @@
 """A problem of one's own goes through the training loop: its metric, its optimiser, its kinds of numbers."""
 
+import contextlib
+import re
+
 import jax
 import numpy as np
 import optax
@@ -10,6 +13,8 @@ from oplstm_jax.losses import mean_squared_error
 from oplstm_jax.meta import init_state, make_step
 from oplstm_jax.optimiser import make_optimiser
 from oplstm_jax.records import read_metrics
+from oplstm_jax.train import finish, train
+from oplstm_jax.workdir import Workdir
 
 
 def _fit(outputs, targets):
@@ -27,11 +32,29 @@ def test_a_metric_of_ones_own_says_which_way_is_better(tmp_path):
     assert not read_metrics(tmp_path / "other")
 
 
-@pytest.mark.parametrize("name", ["validation_tasks", "test_tasks"])
-def test_nothing_is_trained_that_could_not_be_scored(name, tmp_path):
-    with pytest.raises(ValueError, match=f"{name} is 0: expected"):
-        run(tmp_path, **{name: 0})
+IMPOSSIBLE = {"outer_clip": 0.0, "seed": "a", "optimiser": ["adam"], "learning_rate": "a", "tasks_at_once": 0.5}
+
+
+@pytest.mark.parametrize("name", ["validation_tasks", "test_tasks", "train_tasks", "log_every", *IMPOSSIBLE])
+def test_nothing_is_trained_with_impossible_settings(name, tmp_path):
+    value = IMPOSSIBLE.get(name, 0)
+    with pytest.raises(ValueError, match=re.escape(f"{name} is {value!r}: expected")):
+        run(tmp_path, **{name: value})
     assert not read_metrics(tmp_path)
+
+
+def test_a_probe_may_give_arrays_and_a_result_has_the_configuration_of_its_folder(tmp_path):
+    problem = line_problem()._replace(probe=lambda params: {"slope": params["slope"][0]})
+    with contextlib.closing(Workdir(tmp_path, {"learner": "line"})) as workdir:
+        result = finish(problem, train(problem, SETTINGS, workdir), workdir, {})
+        assert workdir.result() == result and result["config"] == {**result["config"], "learner": "line"}
+    assert all(isinstance(line["slope"], float) for line in read_metrics(tmp_path) if "validation_score" in line)
+
+
+def test_a_configuration_that_json_cannot_hold_makes_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="config: Object of type float32 is not JSON serializable: expected numbers"):
+        Workdir(tmp_path / "run", {"rate": np.float32(0.1)})
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_optimiser_of_optax_is_taken_as_it_is(tmp_path):
@@ -39,6 +62,7 @@ def test_an_optimiser_of_optax_is_taken_as_it_is(tmp_path):
     assert make_optimiser(SETTINGS._replace(optimiser=skips)) is skips
     assert float(run(tmp_path, optimiser=skips).params["shift"][0]) > 0.1
     assert not any("skipped" in line for line in read_metrics(tmp_path))
+    assert callable(make_optimiser(SETTINGS._replace(optimiser=optax.MultiSteps(optax.sgd(0.1), 2))).update)
     with pytest.raises(ValueError, match="optimiser is 'sgd': expected adam, muon or an optimiser of Optax"):
         make_optimiser(SETTINGS._replace(optimiser="sgd"))
 

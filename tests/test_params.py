@@ -70,3 +70,9 @@ def test_an_array_may_have_any_name(tmp_path):
     with np.load(tmp_path / "p.npz") as file:
         assert sorted(file.files) == sorted(tree)
     jax.tree.map(np.testing.assert_array_equal, params.load(tmp_path / "p.npz", tree), tree)
+
+
+def test_arrays_of_one_name_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="two arrays are called 'a/b': expected names without '/'"):
+        params.save(tmp_path / "p.npz", {"a/b": np.ones(3), "a": {"b": np.zeros(3)}})
+    assert not list(tmp_path.iterdir())

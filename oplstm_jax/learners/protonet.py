@@ -16,7 +16,8 @@ def protonet(features: nn.Module | None, loss_scale: bool = True) -> Learner:
     features: maps x [M, ...] to [M, d] (or more dimensions, which are flattened); None compares the inputs themselves.
     loss_scale: meta-trains on the mean cross entropy divided once more by N Q (the reference); False on the mean.
 
-    params: features. There are no passes: info is {}. A class without a support example is never predicted.
+    params: features. There are no passes: info is {}. A class without a support example is never predicted;
+    a query of one has an infinite loss.
     """
 
     def init(key, episode: Episode):
