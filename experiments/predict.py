@@ -43,7 +43,8 @@ def main() -> None:
     result = read_result(workdir)
     if result is None or len(result.get("input_shape", ())) != 3:
         seeds = sorted(path.parent.name for path in workdir.glob("seed*/result.json"))
-        raise ValueError(f"workdir {workdir}: expected a finished run on images{', such as seed0 in it' * bool(seeds)}")
+        ending = f", such as {seeds[0]} in it" if seeds else ""
+        raise ValueError(f"workdir {workdir}: expected a finished run on images{ending}")
     classes, support = read_support(Path(cli.required("support")), result["input_shape"])
     files = image_paths(folder(cli.required("query")))
     if not files:

@@ -120,7 +120,11 @@ def read_config(path: str | Path, *fields: str) -> dict:
         runs = sorted(found.parent.name for found in Path(path).glob("*/config.json"))
         ending = f", such as {runs[0]} in it" if runs else ""
         raise ValueError(f"workdir {path}: no config.json there: expected the folder of a training run{ending}")
-    return complete(_parse(file.read_bytes(), str(file), *fields))
+    found = complete(_parse(file.read_bytes(), str(file)))
+    if missing := [name for name in fields if name not in found]:
+        expected = f"the configuration of an experiment, with {', '.join(fields)}"
+        raise ValueError(f"{file}: no {missing[0]}: expected {expected}")
+    return found
 
 
 def _parse(content: bytes, source: str, *fields: str) -> dict:
@@ -130,6 +134,5 @@ def _parse(content: bytes, source: str, *fields: str) -> dict:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{source}: damaged: {error}") from None
     if not isinstance(found, dict) or not set(fields) <= set(found):
-        needed = ", ".join(fields) or "fields and values"
-        raise ValueError(f"{source}: damaged, or of another kind: expected an object with {needed}")
+        raise ValueError(f"{source}: damaged: expected an object with {', '.join(fields) or 'fields and values'}")
     return found

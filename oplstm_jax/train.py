@@ -16,7 +16,7 @@ from oplstm_jax.meta import MetaState
 from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.program import Program, make_program
 from oplstm_jax.progress import Progress
-from oplstm_jax.records import read_config, write_result
+from oplstm_jax.records import write_result
 from oplstm_jax.runs import Run, Saved
 from oplstm_jax.seeds import unstack
 from oplstm_jax.sharding import agreed
@@ -171,7 +171,7 @@ def finish(problem: Problem, tested: Tested, workdir: Workdir, facts: dict) -> d
         "wall_seconds": tested.seconds,
         "input_shape": list(tested.input_shape),
         "params_sha256": params_files.sha256(tested.params),
-        **({} if "config" in facts else {"config": read_config(workdir.path)}),
+        **({} if "config" in facts else {"config": workdir.config()}),
         **facts,
     }
     if workdir.writes:

@@ -100,6 +100,10 @@ class Workdir:
         if self.writes:
             self._lock.close()
 
+    def config(self) -> dict[str, Any]:
+        """What config.json holds."""
+        return json.loads((self.path / "config.json").read_text())
+
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"

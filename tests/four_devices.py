@@ -116,7 +116,7 @@ def test_pmap_takes_the_same_steps():
     [
         "op_lstm_head-classes-layer-full",
         pytest.param("op_lstm-classes-support-gamma-adapt_biases", marks=pytest.mark.slow),
-        "maml-classes-transductive-clip",
+        pytest.param("maml-classes-transductive-clip", marks=pytest.mark.slow),
         "protonet-images-layer",
         pytest.param("lstm-sine-none", marks=pytest.mark.slow),
         pytest.param("op_lstm_general-sine-none", marks=pytest.mark.slow),

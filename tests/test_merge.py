@@ -91,7 +91,7 @@ def test_a_result_that_lacks_something_is_named(copy):
     result = read_result(source / RUN)
     del result["params_sha256"]
     write_text(source / RUN / "result.json", json.dumps(result))
-    with pytest.raises(ValueError, match="result.json: damaged, or of another kind: .*params_sha256"):
+    with pytest.raises(ValueError, match="result.json: damaged: expected an object with .*params_sha256"):
         merge(target, [source])
 
 
@@ -165,7 +165,7 @@ def test_what_cannot_be_copied_says_why_in_one_line(copy, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("text", ["{}", '{"learner": "maml", "data": "sine"}'])
-def test_a_configuration_that_lacks_fields_is_damaged(text, tmp_path):
+def test_a_configuration_that_lacks_fields_is_none_of_an_experiment(text, tmp_path):
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ValueError, match="config.json: damaged, or of another kind: .*learner, base"):
+    with pytest.raises(ValueError, match="config.json: no (learner|base): expected the configuration .*learner, base"):
         score_trained(tmp_path)
