@@ -45,7 +45,7 @@ def training(config: dict[str, Any], on_device: bool = True) -> Work:
     settings, problem = build.build_settings(config), build.build_problem(config)
     sample, optimiser = problem.sampler("train"), make_optimiser(settings)
     init_key, shape_key, run_key = jax.random.split(jax.random.key(0), 3)
-    state = jax.jit(lambda k, e: init_state(problem.learner, optimiser, k, e))(init_key, sample(shape_key))
+    state = jax.jit(lambda k, of, s: init_state(problem.learner, optimiser, k, s(of)))(init_key, shape_key, sample)
     mesh = task_mesh(settings.meta_batch) if on_device else None
     step = make_step(
         problem.learner, problem.loss, problem.score, optimiser, settings.meta_batch, settings.tasks_at_once, axis_of(mesh)

@@ -40,18 +40,16 @@ flags.DEFINE_string("norm", None, "Normalisation mode (the run's if not given)."
 
 def main() -> None:
     workdir, out = Path(cli.required("workdir")), Path(flags.FLAGS.out)
-    result = read_result(workdir)
+    config, result = read_config(workdir, *CONFIG), read_result(workdir)
     if result is None or len(result.get("input_shape", ())) != 3:
-        seeds = sorted(path.parent.name for path in workdir.glob("seed*/result.json"))
-        ending = f", such as {seeds[0]} in it" if seeds else ""
-        raise ValueError(f"workdir {workdir}: expected a finished run on images{ending}")
+        raise ValueError(f"workdir {workdir}: expected a finished run on images")
     classes, support = read_support(Path(cli.required("support")), result["input_shape"])
     files = image_paths(folder(cli.required("query")))
     if not files:
         raise ValueError(f"{flags.FLAGS.query}: no images; expected files such as image.jpg or image.png")
     images = np.stack([read_image(file, result["input_shape"]) for file in files])
     norm = flags.FLAGS.norm or result["norm"]
-    check_norm(norm, len(images), read_config(workdir, *CONFIG)["base"])
+    check_norm(norm, len(images), config["base"])
     probabilities = classify(workdir, support, images, norm)
     rows = [
         {"image": file.name, "class": classes[row.argmax()], "confidence": float(row.max())}

@@ -75,10 +75,7 @@ def _run(
     """Trains and tests those of the runs that are not finished; seeds that follow one another together."""
     origin, problem = facts(), build.build_problem(configs[0])
     problem = check.checked(problem) if checks else problem
-    for split in ("train", "validation", "test"):  # impossible tasks are refused now, not when their turn comes
-        problem.sampler(split)
-    shapes = jax.eval_shape(problem.sampler("train"), jax.random.key(0))
-    jax.eval_shape(problem.learner.init, jax.random.key(1), shapes)  # likewise a network that does not fit them
+    _refuse_impossible(problem)
     with contextlib.ExitStack() as opened:
         pairs = zip(workdirs, configs, strict=True)
         folders = [opened.enter_context(contextlib.closing(Workdir(path, own, is_writer()))) for path, own in pairs]
@@ -97,6 +94,12 @@ def _run(
                 members = [folders[number] for number in group], [configs[number] for number in group]
                 results |= zip(group, _train(problem, *members, shared), strict=True)
         return [results[number] for number in range(len(folders))]
+
+
+def _refuse_impossible(problem: Problem) -> None:
+    """Raises ValueError now, not when their turn comes, for impossible tasks and networks that do not fit them."""
+    train, *_ = (problem.sampler(split) for split in ("train", "validation", "test"))
+    build.param_shapes(problem.learner, train)
 
 
 def _train(problem: Problem, folders: list[Workdir], configs: list[dict], shared: dict[str, Any]) -> list[dict]:

@@ -136,9 +136,13 @@ def _trained_features(config: Mapping[str, Any], learner: Learner) -> Params:
     folder = config["features_from"]
     if not isinstance(folder, str):
         raise ValueError(f"features_from is {folder!r}: expected None or the folder of a finished ProtoNet run")
-    episode = jax.eval_shape(build_sampler(config, "train"), jax.random.key(0))
-    own = jax.eval_shape(learner.init, jax.random.key(0), episode)
+    own = param_shapes(learner, build_sampler(config, "train"))
     return params.load(Path(folder) / "params.npz", {"features": own.get("features", {})})["features"]
+
+
+def param_shapes(learner: Learner, sample: Sampler) -> Params:
+    """Shapes of a learner's meta-parameters. Raises ValueError for a network that does not fit the tasks drawn."""
+    return jax.eval_shape(learner.init, jax.random.key(0), jax.eval_shape(sample, jax.random.key(0)))
 
 
 def features_digest(config: Mapping[str, Any]) -> str | None:

@@ -54,12 +54,12 @@ def fitting(params: Params, like: Params) -> Params:
 
 def path_leaves(tree: Params) -> dict[str, Any]:
     """The leaves of a tree by path, in the order of the tree. Raises ValueError for two of one name."""
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
-    if len(named) < len(leaves):
-        names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"two arrays are called {twice!r}: expected names without '/' that tell them apart")
+    named = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if name in named:
+            raise ValueError(f"two arrays are called {name!r}: expected names without '/' that tell them apart")
+        named[name] = leaf
     return named
 
 

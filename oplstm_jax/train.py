@@ -171,7 +171,7 @@ def finish(problem: Problem, tested: Tested, workdir: Workdir, facts: dict) -> d
         "wall_seconds": tested.seconds,
         "input_shape": list(tested.input_shape),
         "params_sha256": params_files.sha256(tested.params),
-        **({} if "config" in facts else {"config": workdir.config()}),
+        "config": workdir.config,
         **facts,
     }
     if workdir.writes:

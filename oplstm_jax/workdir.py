@@ -38,9 +38,9 @@ class Workdir:
 
     def __init__(self, path: str | Path, config: dict[str, Any], writes: bool = True):
         self.path, self.writes = Path(path), writes
+        self.config: dict[str, Any] = json.loads(config_text(config))  # what JSON cannot hold makes no folder
         if not writes:
             return
-        config_text(config)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             _refuse_others(self.path)
@@ -51,16 +51,16 @@ class Workdir:
             _claim_lock(self._lock, path)
             for left in self.path.glob(f".*{PARTIAL}"):  # by a process that was killed as it wrote
                 left.unlink()
-            self._claim(config)
+            self._claim()
         except ValueError:
             self.close()
             raise
 
-    def _claim(self, config: dict[str, Any]) -> None:
+    def _claim(self) -> None:
         file = self.path / "config.json"
         if not file.exists():
-            write_text(file, config_text(config))
-        elif (old := config_text(read_config(self.path))) != (text := config_text(complete(config))):
+            write_text(file, config_text(self.config))
+        elif (old := config_text(read_config(self.path))) != (text := config_text(complete(self.config))):
             changed = [
                 line.strip().rstrip(",")
                 for line in difflib.unified_diff(old.splitlines(), text.splitlines(), n=0, lineterm="")
@@ -99,10 +99,6 @@ class Workdir:
         """Lets other processes use the folder."""
         if self.writes:
             self._lock.close()
-
-    def config(self) -> dict[str, Any]:
-        """What config.json holds."""
-        return json.loads((self.path / "config.json").read_text())
 
     @property
     def checkpoints(self) -> Path:

@@ -132,9 +132,9 @@ def test_order_of_the_support_set(row):
 
 
 def test_loss_falls(row):
-    """Within 150 meta-steps on four fixed tasks their loss falls by 15 %.
+    """150 meta-steps on four fixed tasks bring their loss down by 15 % or more.
 
-    What has nothing to meta-learn goes through ten of them unchanged.
+    What has nothing to meta-learn goes through them unchanged.
     """
     (episodes, keys), optimiser = _tasks(row), optax.adam(row.learning_rate)
     params, opt_state = _params(row), optimiser.init(_params(row))
@@ -149,9 +149,7 @@ def test_loss_falls(row):
         return optax.apply_updates(params, updates), opt_state
 
     before, grads = loss_and_gradient(params)
-    for _ in range(150 if row.has_params else 10):
+    for _ in range(150):
         params, opt_state = move(params, opt_state, grads)
         after, grads = loss_and_gradient(params)
-        if after < 0.85 * before:
-            break
     assert after < 0.85 * before if row.has_params else after == before

@@ -47,7 +47,7 @@ def test_a_probe_may_give_arrays_and_a_result_has_the_configuration_of_its_folde
     problem = line_problem()._replace(probe=lambda params: {"slope": params["slope"][0]})
     with contextlib.closing(Workdir(tmp_path, {"learner": "line"})) as workdir:
         result = finish(problem, train(problem, SETTINGS, workdir), workdir, {})
-        assert workdir.result() == result and result["config"] == {"learner": "line"}
+        assert workdir.result() == result and result["config"] == {"learner": "line"} == workdir.config
     assert all(isinstance(line["slope"], float) for line in read_metrics(tmp_path) if "validation_score" in line)
 
 
