@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,11 +33,17 @@ def empty_checkpoint(folder):
 
 
 class Ended(NamedTuple):
-    """How a command ended: exit code (minus the signal's number where one killed it), output, changes on the disk."""
+    """How a command ended: exit code (minus the signal that killed it, if any), what it said, changes on the disk."""
 
     code: int
-    output: str
+    stdout: str
+    stderr: str
     changes: int
+
+    @property
+    def output(self) -> str:
+        """All it said, standard error last."""
+        return self.stdout + self.stderr
 
 
 class Fault(NamedTuple):
@@ -94,23 +101,28 @@ class Commands:
 def serve() -> None:
     """Forks a process per request and answers with the fields of `Ended`. In the forked ones it does not return."""
     for line in iter(sys.stdin.readline, ""):
-        (said, output), (counted, changes) = os.pipe(), os.pipe()
+        outlets, inlets = zip(*(os.pipe() for _ in ("stdout", "stderr", "changes")), strict=True)
         child = os.fork()
         if not child:
-            _become_command(json.loads(line), output, changes)
-        os.close(output)
-        os.close(changes)
-        with os.fdopen(said, "rb") as text, os.fdopen(counted, "rb") as count:
-            found = text.read().decode(errors="backslashreplace"), len(count.read())
+            _become_command(json.loads(line), *inlets)
+        for inlet in inlets:
+            os.close(inlet)
+        with ThreadPoolExecutor() as readers:  # side by side, as a full pipe would stop the command
+            *said, changes = readers.map(_read, outlets)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        print(json.dumps([code, *found]), flush=True)
+        print(json.dumps([code, *(text.decode(errors="backslashreplace") for text in said), len(changes)]), flush=True)
 
 
-def _become_command(request: dict, output: int, changes: int) -> None:
+def _read(outlet: int) -> bytes:
+    with os.fdopen(outlet, "rb") as pipe:
+        return pipe.read()
+
+
+def _become_command(request: dict, stdout: int, stderr: int, changes: int) -> None:
     """Turns this process into the command and leaves by SystemExit."""
-    for stream in (1, 2):
-        os.dup2(output, stream)
-    os.close(output)
+    for stream, place in ((stdout, 1), (stderr, 2)):
+        os.dup2(stream, place)
+        os.close(stream)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if request["file_limit"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"],) * 2)

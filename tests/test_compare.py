@@ -58,7 +58,7 @@ def test_cells_are_compared_by_name_in_the_order_of_shots(commands, tmp_path):
             _runs(tmp_path / side, f"maml-{shot}shot", rng.normal(shift, 0.1, (3, 50)), task_list="same")
     _runs(tmp_path / "a", "lstm-5shot", np.zeros((2, 50)))
     done = commands("experiments.compare", tmp_path / "a", tmp_path / "b", f"--to={tmp_path / 'to'}")
-    assert done.code == 0, done.output
+    assert done.code == 0, done.stderr
     table = json.loads((tmp_path / "to" / "table.json").read_text())
     assert [line[0] for line in table["rows"]] == ["maml-5shot", "maml-10shot"]
     _, metric, seeds, first, second, difference, p, same = table["rows"][0]

@@ -104,7 +104,8 @@ def check(commands, template, command, words):
     shutil.copytree(template, place)
     module, *first = command.split(" ")[:1]
     before = contents(place)
-    code, output, _ = commands(module, *first, *words, folder=str(place), **FAULTS)
+    ended = commands(module, *first, *words, folder=str(place), **FAULTS)
+    code, output = ended.code, ended.output
     about = f"{command} {words} -> {code}: {output}"
     assert "Traceback" not in output and code in (0, 1, 2, 143, -15), about
     if code in (1, 2):

@@ -15,11 +15,11 @@ COMMANDS = [path.stem for path in (ROOT / "experiments").glob("*.py") if "cli.ru
 
 def test_of_a_configuration(commands, tmp_path):
     done = commands("experiments.train", f"{PI},shot=7", "--help")
-    assert done.code == 0, done.output
-    assert done.output.startswith("Meta-trains one learner and tests it.\n\n    python -m experiments.train --config=")
-    assert "\n  --config.shot=7\n" in done.output and "\n  --config.options.sizes=(40, 40)\n" in done.output
-    assert "normalisation mode of the base-learner" in done.output
-    assert "--workdir" in done.output and "/" + ROOT.name not in done.output
+    assert done.code == 0, done.stderr
+    assert done.stdout.startswith("Meta-trains one learner and tests it.\n\n    python -m experiments.train --config=")
+    assert "\n  --config.shot=7\n" in done.stdout and "\n  --config.options.sizes=(40, 40)\n" in done.stdout
+    assert "normalisation mode of the base-learner" in done.stdout
+    assert "--workdir" in done.stdout and "/" + ROOT.name not in done.stdout
 
 
 def test_configurations_are_listed_with_their_learners():
@@ -45,11 +45,11 @@ def test_every_command_has_an_example_and_a_line_in_the_documentation(name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(commands, name, tmp_path):
     done = commands(f"experiments.{name}", "--help")
-    assert done.code == 0, done.output
-    assert "\nFlags:\n" in done.output and f"python -m experiments.{name} " in done.output
-    assert re.search(r"\n  --(workdir|to)\b", done.output)
+    assert done.code == 0, done.stderr
+    assert "\nFlags:\n" in done.stdout and f"python -m experiments.{name} " in done.stdout
+    assert re.search(r"\n  --(workdir|to)\b", done.stdout)
 
 
 def test_an_unknown_flag_is_still_refused(commands, tmp_path):
     done = commands("experiments.train", "--help", "--wrokdir=x")
-    assert done.code == 2 and done.output.count("\n") == 1
+    assert done.code == 2 and done.stderr.count("\n") == 1

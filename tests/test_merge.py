@@ -34,7 +34,7 @@ def test_runs_of_two_machines_come_together_with_their_tests(commands, copy, tmp
         first / "a-5shot-seed0", first / "a-5shot-seed0" / "k_queries", ignore=lambda *_: ["checkpoints", "config.json"]
     )
     done = commands("experiments.merge", f"--workdir={tmp_path / 'target'}", first, second)
-    assert done.output == f"2 runs copied to {tmp_path / 'target'}, 0 kept as they were\n", done.output
+    assert done.stdout == f"2 runs copied to {tmp_path / 'target'}, 0 kept as they were\n", done.stderr
     for name in ("a-5shot-seed0", "a-5shot-seed0/k_queries", "part/b-5shot-seed0"):
         assert read_result(tmp_path / "target" / name) is not None
     again = merge(tmp_path / "target", [second, first])

@@ -41,7 +41,7 @@ def test_the_command_measures_entries_and_runs(commands, tmp_path):
     run = ROOT / "results/sine/runs/lstm-5shot-seed0"
     words = [f"--to={tmp_path}", "--entries=sine-5shot-pi_lstm", f"--workdirs={run}", "--tasks=3", "--orders=3"]
     done = commands("experiments.orderings", *words)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.stderr
     rows = json.loads((tmp_path / "table.json").read_text())["rows"]
     assert [row[0] for row in rows] == ["sine-5shot-pi_lstm", "runs/lstm-5shot-seed0"]
     assert rows[0][2]["mean"] < 1e-5 < rows[1][2]["mean"]

@@ -156,7 +156,7 @@ TABLES = (
 
 def test_the_command_writes_the_page_or_says_what_is_wrong(commands, tmp_path):
     done = commands("experiments.report", "--results=results", f"--to={tmp_path / 'report.html'}")
-    assert done.code == 0 and done.output.endswith(f"tables -> {tmp_path / 'report.html'}\n"), done.output
+    assert done.code == 0 and done.stdout.endswith(f"tables -> {tmp_path / 'report.html'}\n"), done.stderr
     assert (tmp_path / "report.html").stat().st_size > 10_000
     for folder, text, words in TABLES:
         (tmp_path / folder).mkdir()

@@ -63,7 +63,7 @@ def test_own_images_are_classified(commands, data, run, tmp_path):
     assert right > 0.4  # chance is 0.2
     with Image.open(tmp_path / "out" / "predictions.png") as picture:
         assert picture.size[0] > 100
-    assert sum(line.startswith("c2") for line in done.output.splitlines()) == len(rows)
+    assert sum(line.startswith("c2") for line in done.stdout.splitlines()) == len(rows)
 
 
 def test_one_image_alone_takes_the_statistics_of_the_support_set(commands, data, run, tmp_path):

@@ -97,12 +97,12 @@ def test_all_tables_and_the_report_are_written_by_one_command(commands, tmp_path
     words = ["experiments.reproduce", "all", f"--workdir={tmp_path}", f"--reuse={KEPT}", "--seeds=0"]
     words += ["--learners=pi_lstm", "--shots=20"]  # only sine tables have 20
     done = commands(*words)
-    assert done.code == 0, done.output
-    assert "left out: within, cross" in done.output
-    assert "[1/2 runs done] sine/pi_lstm-20shot-seed0 (copied)" in done.output
-    assert "[2/2 runs done, 0:00 left] invariance_sine/pi_lstm-20shot-seed0 (copied)" in done.output
-    assert "[2/2 runs done, 0:00 left]" in done.output
-    assert done.output.endswith(f"2 tables -> {tmp_path / 'report.html'}\n")
+    assert done.code == 0, done.stderr
+    assert "left out: within, cross" in done.stderr
+    assert "[1/2 runs done] sine/pi_lstm-20shot-seed0 (copied)" in done.stderr
+    assert "[2/2 runs done, 0:00 left] invariance_sine/pi_lstm-20shot-seed0 (copied)" in done.stderr
+    assert "[2/2 runs done, 0:00 left]" in done.stderr
+    assert done.stdout.endswith(f"2 tables -> {tmp_path / 'report.html'}\n")
     for name in ("sine", "invariance_sine"):
         table = json.loads((tmp_path / name / "table.json").read_text())
         assert (table["name"], table["fraction"], len(table["cells"])) == (name, 1, 1)

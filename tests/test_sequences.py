@@ -124,4 +124,4 @@ def test_one_example_has_no_batch_statistics():
 )
 def test_impossible_sequences(commands, words, message, tmp_path):
     done = commands("experiments.train", f"--config=experiments/configs/{words[0]}", f"--workdir={tmp_path / 'run'}")
-    assert done.code == 2 and message in done.output and done.output.count("\n") == 1
+    assert done.code == 2 and message in done.stderr and done.stderr.count("\n") == 1

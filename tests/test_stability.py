@@ -38,7 +38,7 @@ def test_intervals_of_shares_are_wilsons(left, expected):
 
 def test_seeds_of_a_configuration_are_one_line(commands, tmp_path):
     done = commands("experiments.stability", f"--to={tmp_path}", ROOT / "results/sine/runs")
-    assert done.code == 0, done.output
+    assert done.code == 0, done.stderr
     rows = {row[0]: row for row in json.loads((tmp_path / "table.json").read_text())["rows"]}
     assert rows["sine, none, 5-shot, plain LSTM (mean-pooled)"][1:5] == [3, 1.0, "0.44 to 1.00", "2500 2500 2500"]
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")

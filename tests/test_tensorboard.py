@@ -53,7 +53,7 @@ def test_all_runs_below_a_folder(commands, tmp_path):
     runs = f"--workdir={tmp_path / 'runs'}"
     done = commands("experiments.tensorboard", runs)
     assert done.code == 0, done.output
-    assert "3 lines of 2 runs" in done.output
+    assert "3 lines of 2 runs" in done.stdout
     assert scalars(tmp_path / "runs" / "one" / "tensorboard") == expected(LINES) | {("test_mse", 80): 0.25}
     assert scalars(tmp_path / "runs" / "two" / "tensorboard") == expected(LINES[:1])
     done = commands("experiments.tensorboard", runs, f"--to={tmp_path / 'to'}")
@@ -102,7 +102,7 @@ def test_follow_goes_on_until_it_is_stopped(tmp_path):
 def test_no_runs(commands, tmp_path):
     done = commands("experiments.tensorboard", f"--workdir={tmp_path}")
     assert done.code == 2
-    assert done.output.count("\n") == 1 and "expected the folder of one run or of many" in done.output
+    assert done.stderr.count("\n") == 1 and "expected the folder of one run or of many" in done.stderr
 
 
 def test_no_tensorflow(tmp_path):

@@ -116,7 +116,7 @@ def test_the_best_validated_seed_is_published_and_large_ones_are_left_out(runs, 
 def test_other_settings_go_under_names_of_their_own(commands, tmp_path):
     words = "--workdir=results/best_sine/runs/best", f"--to={tmp_path}", "--suffix=_best"
     done = commands("experiments.publish_zoo", *words)
-    assert done.code == 0, done.output
+    assert done.code == 0, done.stderr
     assert zoo.names(tmp_path) == [f"sine-{shot}shot-op_lstm_best" for shot in (10, 20, 5)]
     assert zoo.card("sine-5shot-op_lstm_best", tmp_path)["config"]["options"]["gamma"] == 0.1
 
@@ -139,7 +139,7 @@ def test_damaged_parameters_are_refused(runs, tmp_path):
 )
 def test_a_folder_without_runs_or_with_those_of_several_configurations_is_refused(commands, workdir, words, tmp_path):
     done = commands("experiments.publish_zoo", f"--workdir={workdir}", f"--to={tmp_path / 'zoo'}")
-    assert done.code == 2 and re.search(words, done.output) and done.output.count("\n") == 1
+    assert done.code == 2 and re.search(words, done.stderr) and done.stderr.count("\n") == 1
     assert not (tmp_path / "zoo").exists()
 
 
