@@ -24,7 +24,7 @@ class PlannedRun(NamedTuple):
 
 
 def runs(table: Table, root: Path, seeds: tuple[int, ...], fraction: float) -> Iterator[PlannedRun]:
-    """Every run, seed by seed so that a partial table has all its cells. fraction: of the authors' training tasks."""
+    """Every run, seed by seed so that a partial table has all its cells. fraction: of the training tasks of the configuration, the authors' where they are known."""
     for seed, part, shot, learner in itertools.product(seeds, table.parts, table.shots, table.learners):
         if seed not in _seeds_of(learner, seeds):
             continue
@@ -38,7 +38,7 @@ def runs(table: Table, root: Path, seeds: tuple[int, ...], fraction: float) -> I
 def write_table(name: str, table: Table, root: Path, seeds: tuple[int, ...], fraction: float) -> str:
     """Writes the texts (Markdown, JSON, CSV, LaTeX) and the figures of what is finished; returns the Markdown."""
     rows = summaries(table, root, seeds)
-    title = table.title if fraction == 1 else f"{table.title}, {fraction:g} of the authors' training tasks"
+    title = table.title if fraction == 1 else f"{table.title}, {fraction:g} of the full training tasks"
     about = {"name": name, "title": title, "fraction": fraction, "stand_in": table.stand_in}
     write_text(root / "table.json", json.dumps({**about, "cells": rows}, indent=1) + "\n")
     write_text(root / "table.md", text := tabular.markdown(title, rows))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from experiments import table_figures
 from experiments.configs import glyphs, natural, omniglot, omniglot_conv4, sine
+from experiments.configs.base import FLOORS
 from experiments.similarity import METRICS, measure_run
 from experiments.table import Part, Table, Test
 from experiments.tables_beyond import BEYOND
@@ -65,17 +66,17 @@ def _without_norm(data: str = "") -> Table:
     tests = _both_protocols("", published.WITHOUT_NORM)
     parts = (Part(omniglot.get_config, tests, data=data, changes=lambda shot: {"norm": "none"}),)
     title = "5-way Omniglot, fully connected base-learner without batch normalisation"
-    return _table(title, data, parts, ("op_lstm", "maml", "protonet"), (1, 5))
+    return _table(title, data, parts, ("op_lstm", "maml", "protonet", *FLOORS), (1, 5))
 
 
 def _omniglot_conv4(data: str = "") -> Table:
     parts = (Part(omniglot_conv4.get_config, _both_protocols("", {}), data=data),)
-    return _table("5-way Omniglot, Conv-4", data, parts, ("op_lstm_head", "protonet"), (1,))
+    return _table("5-way Omniglot, Conv-4", data, parts, ("op_lstm_head", "protonet", *FLOORS), (1,))
 
 
 def _glyphs(data: str = "") -> Table:
     parts = (Part(glyphs.get_config, (Test(),), data=data),)
-    return _table("5-way glyphs, a small Conv-4", data, parts, ("protonet", "op_lstm_head", "pi_lstm"), (1,))
+    return _table("5-way glyphs, a small Conv-4", data, parts, ("protonet", "op_lstm_head", "pi_lstm", *FLOORS), (1,))
 
 
 def _updates(*names: str) -> Table:

@@ -74,7 +74,7 @@ def _incomplete(sections: Sequence[Section], not_run: list[str]) -> str:
         if table.get("stand_in"):
             notes.append(f"{table['title']}: the data stands in for the paper's; its numbers are not comparable.")
         if table["fraction"] != 1:
-            notes.append(f"{table['title']}: {table['fraction']:g} of the authors' training tasks.")
+            notes.append(f"{table['title']}: {table['fraction']:g} of the full training tasks.")
         seeds = {cell_name(row): row["missing_seeds"] for row in table["cells"] if row["missing_seeds"]}
         notes += [f"{table['title']}: {name}: seeds {', '.join(map(str, s))} missing." for name, s in seeds.items()]
     items = "".join(f"<li>{_text(note)}</li>" for note in notes) or "<li>Nothing.</li>"

@@ -71,7 +71,7 @@ def test_texts_are_those_of_the_cells(folder):
     table = _table(folder)
     title, cells = table["title"], table["cells"]
     if table["fraction"] != 1:
-        assert f"{table['fraction']:g} of the authors' training tasks" in title
+        assert f"{table['fraction']:g} of the full training tasks" in title
     texts = {"table.md": tabular.markdown(title, cells), "table.csv": tabular.csv_text(cells)}
     for name, text in {**texts, "table.tex": tabular.latex(title, cells)}.items():
         assert (ROOT / folder / name).read_text() == text, name

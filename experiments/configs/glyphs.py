@@ -3,19 +3,21 @@
     python -m experiments.train --config=experiments/configs/glyphs.py:op_lstm_head --workdir=runs/glyphs
 """
 
-from experiments.configs.base import base_config, configure
+from experiments.configs.base import FLOOR_OPTIONS, FLOORS, base_config, configure
 
 LEARNERS = {
     "pi_lstm": {"learning_rate": 1e-3, "meta_batch": 4, "passes": 3},
     "op_lstm_head": {"learning_rate": 1e-3, "meta_batch": 4, "passes": 3},
     "protonet": {"learning_rate": 1e-3, "meta_batch": 4, "passes": 0},
     "maml": {"learning_rate": 1e-3, "meta_batch": 4, "passes": 1, "eval_passes": 3},
+    **FLOORS,
 }
 OPTIONS = {
     "pi_lstm": {"sizes": (128,), "pool": "hidden", "first_pass_targets": True},
     "op_lstm_head": {"sizes": (20, 20, 1), "gamma": 0.025, "backprop_through_predictions": True},
     "protonet": {},
     "maml": {"inner_lr": 0.1, "second_order": True, "clip": None},
+    **FLOOR_OPTIONS,
 }
 
 

@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=experiments/configs/sine.py:op_lstm,shot=5 --workdir=runs/sine
 
-The argument after the colon is a learner (lstm, pi_lstm, op_lstm, maml) and, optionally, fields.
+The argument after the colon is a learner (lstm, pi_lstm, op_lstm, maml, or the floors scratch and random) and, optionally, fields.
 
 Test mean squared error reached at 5 / 10 / 20 shots (results/sine), and the minutes of the fastest recorded run
 on a CPU:
@@ -13,19 +13,23 @@ on a CPU:
     maml     0.192 / 0.027 / 0.006    1.5 / 1.9 / 2.3
 """
 
-from experiments.configs.base import base_config, configure
+from experiments.configs.base import FLOOR_OPTIONS, FLOORS, base_config, configure
 
 LEARNERS = {
     "lstm": {"learning_rate": 0.004673978383086751, "meta_batch": 4, "passes": 4, "base": "none"},
     "pi_lstm": {"learning_rate": 0.004673978383086751, "meta_batch": 4, "passes": 4, "base": "none"},
     "op_lstm": {"learning_rate": 0.0010448688371510757, "meta_batch": 1, "passes": 9},
     "maml": {"learning_rate": 0.0032937018686863585, "meta_batch": 2, "passes": 14, "outer_clip": 10.0},
+    "scratch": FLOORS["scratch"],
+    "random": FLOORS["random"],
 }
 OPTIONS = {
     "lstm": {"sizes": (40, 40), "inputs": "target"},
     "pi_lstm": {"sizes": (40, 40), "pool": "hidden", "first_pass_targets": False},
     "op_lstm": {"sizes": (5, 5, 1), "gamma": 0.025, "backprop_through_predictions": True, "adapt_biases": False},
     "maml": {"inner_lr": 0.003769030557807799, "second_order": True, "clip": 10.0},
+    "scratch": FLOOR_OPTIONS["scratch"] | {"learning_rate": 1e-2},
+    "random": FLOOR_OPTIONS["random"],
 }
 
 
