@@ -23,9 +23,9 @@ from absl import flags
 
 from benchmarks import measure, plain, problems
 from experiments import cli
-from experiments.run import facts, peak_bytes
 from oplstm_jax import build
 from oplstm_jax.files import write_text
+from oplstm_jax.origin import facts, peak_bytes
 
 flags.DEFINE_string("learner", None, "Only this learner.")
 flags.DEFINE_string("problem", None, "Only this problem.")

@@ -24,7 +24,7 @@ class PlannedRun(NamedTuple):
 
 
 def runs(table: Table, root: Path, seeds: tuple[int, ...], fraction: float) -> Iterator[PlannedRun]:
-    """Every run, seed by seed so that a partial table has all its cells. fraction: of the training tasks of the configuration, the authors' where they are known."""
+    """Every run, seed by seed so that a partial table has all its cells. fraction: of its training tasks."""
     for seed, part, shot, learner in itertools.product(seeds, table.parts, table.shots, table.learners):
         if seed not in _seeds_of(learner, seeds):
             continue
@@ -39,16 +39,16 @@ def write_table(name: str, table: Table, root: Path, seeds: tuple[int, ...], fra
     """Writes the texts (Markdown, JSON, CSV, LaTeX) and the figures of what is finished; returns the Markdown."""
     rows = summaries(table, root, seeds)
     title = table.title if fraction == 1 else f"{table.title}, {fraction:g} of the full training tasks"
+    own = [
+        (part, _as_published(part, cell)) for part, test, cell in _cells(table, root, seeds) if test is part.tests[0]
+    ]
+    table.draw(root, [cell for _, cell in own])  # first: it reads what a damaged run would leave half a table for
+    _draw_learning_curves(root, own)
     about = {"name": name, "title": title, "fraction": fraction, "stand_in": table.stand_in}
     write_text(root / "table.json", json.dumps({**about, "cells": rows}, indent=1) + "\n")
     write_text(root / "table.md", text := tabular.markdown(title, rows))
     write_text(root / "table.csv", tabular.csv_text(rows))
     write_text(root / "table.tex", tabular.latex(title, rows))
-    own = [
-        (part, _as_published(part, cell)) for part, test, cell in _cells(table, root, seeds) if test is part.tests[0]
-    ]
-    _draw_learning_curves(root, own)
-    table.draw(root, [cell for _, cell in own])
     return text
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from absl import flags
 
 from experiments import cli
-from experiments.run import describe, facts
+from experiments.run import describe
 from oplstm_jax import build
 from oplstm_jax.files import check_writable, write_text
+from oplstm_jax.origin import facts
 from oplstm_jax.records import CONFIG, read_config, read_result
 from oplstm_jax.statistics import known
 from oplstm_jax.trained import score_trained

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments import cli
-from experiments.run import facts
 from oplstm_jax.files import write_text
+from oplstm_jax.origin import facts
 from oplstm_jax.statistics import Estimate, known
 
 KIND = "finding"

@@ -48,14 +48,16 @@ def main() -> None:
     if not [*flags.FLAGS.entries, *flags.FLAGS.workdirs]:
         raise ValueError("nothing to measure: expected --entries or --workdirs")
     to = destination()
+    entries = {name: (zoo.card(name)["config"], *zoo.load(name)) for name in flags.FLAGS.entries}
+    runs = {folder: _trained(folder) for folder in flags.FLAGS.workdirs}
     to.mkdir(parents=True, exist_ok=True)
     measured: dict[str, Orderings] = {}
-    for name in flags.FLAGS.entries:
-        measured[name] = _measure(zoo.card(name)["config"], *zoo.load(name))
+    for name, entry in entries.items():
+        measured[name] = _measure(*entry)
         print(name, *(f"{np.mean(values):.4g}" for values in measured[name]), file=sys.stderr, flush=True)
-    for folder in flags.FLAGS.workdirs:
+    for folder, run in runs.items():
         short = "/".join(Path(folder).parts[-2:])
-        measured[folder if short in measured else short] = _measure(*_trained(folder))
+        measured[folder if short in measured else short] = _measure(*run)
     rows: list[tuple] = [(name, *map(estimate, map(np.asarray, found))) for name, found in measured.items()]
     relative = {name: np.asarray(found.score_spread / found.score) for name, found in measured.items()}
     figures_beyond.spreads(to / "figure.png", relative)

@@ -18,9 +18,9 @@ from absl import flags
 
 from experiments import cli
 from experiments.merge import find_runs
-from experiments.run import portable
 from oplstm_jax import build, params, zoo
 from oplstm_jax.files import write_text
+from oplstm_jax.origin import portable
 from oplstm_jax.problem import LARGER_IS_BETTER
 from oplstm_jax.records import CONFIG, read_config, read_result
 from oplstm_jax.report import UNTRAINED, read_run

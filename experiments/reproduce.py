@@ -47,7 +47,7 @@ flags.DEFINE_list(
 flags.DEFINE_integer("workers", 1, "Processes that share the work; the others write worker<N>.log in the workdir.")
 flags.DEFINE_bool("together", False, "Train the seeds of a cell in one program, which compiles once.")
 flags.DEFINE_bool("train", True, "--notrain only writes the report of what is finished, also after merging workdirs.")
-flags.DEFINE_float("fraction", 1.0, "Fraction of the full training tasks, which are the authors' where these are known.")
+flags.DEFINE_float("fraction", 1.0, "Fraction of the full training tasks, the authors' where these are known.")
 flags.DEFINE_list("fields", [], "Fields that differ from the authors' configuration, such as image_size=28,filters=32.")
 flags.DEFINE_list("reuse", [], "Folders whose finished runs are taken where their configuration is the same.")
 

@@ -1,29 +1,23 @@
 """One run: a configuration, a workdir, a result. What `train` does once and `reproduce` many times."""
 
 import contextlib
-import datetime
-import functools
 import itertools
 import json
-import os
-import platform
-import resource
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 from experiments import similarity
 from oplstm_jax import build, check
 from oplstm_jax.fields import is_width
-from oplstm_jax.problem import Problem
+from oplstm_jax.origin import facts, peak_bytes
+from oplstm_jax.problem import Problem, Settings
 from oplstm_jax.sharding import is_writer
 from oplstm_jax.train import finish, train_seeds
 from oplstm_jax.workdir import Workdir
 
+MOST_SEEDS = 500  # trained together: each has files open
 OF_RESULT = ("learner", "seed", "norm", "test_query")  # fields that a result names beside its whole configuration
 
 
@@ -46,8 +40,8 @@ def run_seeds(config: ConfigDict, workdir: str | Path, checks: bool = False) -> 
     Each has a folder of its own in the workdir, seed0, seed1 ..., which holds what the run of that seed alone would
     leave there, up to the order of summation. A single seed has the workdir itself.
     """
-    if not is_width(config.num_seeds):
-        raise ValueError(f"num_seeds is {config.num_seeds}: expected a whole number, 1 or more")
+    if not is_width(config.num_seeds) or config.num_seeds > MOST_SEEDS:
+        raise ValueError(f"num_seeds is {config.num_seeds}: expected a whole number from 1 to {MOST_SEEDS}")
     if config.num_seeds == 1:
         return [run_config(config, workdir, checks=checks)]
     if (Path(workdir) / "config.json").exists():
@@ -74,6 +68,7 @@ def _run(
 ) -> list[dict[str, Any]]:
     """Trains and tests those of the runs that are not finished; seeds that follow one another together."""
     origin, problem = facts(), build.build_problem(configs[0])
+    settings = build.build_settings(configs[0])
     problem = check.checked(problem) if checks else problem
     _refuse_impossible(problem)
     with contextlib.ExitStack() as opened:
@@ -92,7 +87,7 @@ def _run(
                 problem = problem._replace(probe=similarity.probe(configs[0], gradient_step))
             for group in _neighbours(left):
                 members = [folders[number] for number in group], [configs[number] for number in group]
-                results |= zip(group, _train(problem, *members, shared), strict=True)
+                results |= zip(group, _train(problem, settings, *members, shared), strict=True)
         return [results[number] for number in range(len(folders))]
 
 
@@ -102,10 +97,13 @@ def _refuse_impossible(problem: Problem) -> None:
     build.param_shapes(problem.learner, train)
 
 
-def _train(problem: Problem, folders: list[Workdir], configs: list[dict], shared: dict[str, Any]) -> list[dict]:
+def _train(
+    problem: Problem, settings: Settings, folders: list[Workdir], configs: list[dict], shared: dict[str, Any]
+) -> list[dict]:
     """Trains and tests runs whose seeds follow one another in one program; writes their results and returns them."""
     origins = [{**shared, **folder.claim_machine(shared)} for folder in folders]
-    tested = train_seeds(problem, build.build_settings(configs[0]), folders)
+    first = settings._replace(seed=configs[0]["seed"])
+    tested = train_seeds(problem, first, folders)
     about = {"peak_bytes": peak_bytes(), "trained_together": len(configs)}
     return [
         finish(problem, outcome, folder, {**{name: own[name] for name in OF_RESULT}, "config": own, **origin, **about})
@@ -124,46 +122,6 @@ def plain(config: ConfigDict) -> dict[str, Any]:
     return {name: value for name, value in json.loads(config.to_json_best_effort()).items() if name != "num_seeds"}
 
 
-@functools.cache
-def facts() -> dict[str, str]:
-    """What a result must say of its origin, as it is when first asked: commit, hardware, versions, command and date.
-
-    Where the code is a copy without its repository, or in another one, $OPLSTM_COMMIT says which commit it is.
-    """
-    device = jax.devices()[0]
-    main_module = sys.modules["__main__"].__spec__
-    kind = f"{os.cpu_count()} cores {platform.machine()}" if device.platform == "cpu" else device.device_kind
-    return {
-        "commit": os.environ.get("OPLSTM_COMMIT") or _commit() or "unknown",
-        "hardware": f"{len(jax.devices())} x {device.platform}, {kind}",
-        "versions": f"python {platform.python_version()}, jax {jax.__version__}",
-        "command": " ".join(["python -m", main_module.name, *map(portable, sys.argv[1:])]) if main_module else "",
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-    }
-
-
-def _commit() -> str:
-    command = ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=12"]  # only reads
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    except OSError:  # no git
-        return ""
-    return done.stdout.strip()
-
-
-def portable(word: str) -> str:
-    """A flag as it would be written on any machine: of an absolute path the last two parts."""
-    flag, equals, value = word.partition("=")
-    return f"{flag}={'/'.join(Path(value).parts[-2:])}" if equals and Path(value).is_absolute() else word
-
-
-def peak_bytes() -> dict[str, int]:
-    """The most memory this process has held: resident on the host, and on its first own device where that can say."""
-    on_device = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
-    host = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-    return host if on_device is None else {**host, "device": on_device}
-
-
 def describe(result: dict[str, Any]) -> str:
     """One line: score with interval, tasks with the start of their list's digest, normalisation and query size."""
     score, interval = result["score"], result["interval"]
@@ -175,5 +133,5 @@ def describe(result: dict[str, Any]) -> str:
     lost = f", not of the best step {result['lost_best_step']}, which was lost" if "lost_best_step" in result else ""
     return (
         f"{result['learner']}: test {value} (95 %, {tasks}, norm {result['norm']}, "
-        f"{result['test_query']} queries, seed {result['seed']}, {result['wall_seconds']:.0f} s{lost})"
+        f"{result['test_query']} queries, seed {result['seed']}, trained in {result['wall_seconds']:.0f} s{lost})"
     )

@@ -48,6 +48,9 @@ def main() -> None:
 
 def _groups(folders: list[Path]) -> dict[str, list[Course]]:
     """The courses of all runs below the folders, those that differ in their seeds alone together."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: no such folder: expected folders of runs")
     configs: dict[str, dict[str, Course]] = {}
     names: dict[str, str] = {}
     for file in sorted(found for folder in folders for found in folder.rglob("config.json")):
@@ -59,7 +62,8 @@ def _groups(folders: list[Path]) -> dict[str, list[Course]]:
         configs.setdefault(same, {})[str(config["seed"])] = course(lines, metric, build.chance(config))
         names[same] = f"{config['data']}, {config['base']}, {config['shot']:2}-shot, {label_of(config['learner'])}"
     if not configs:
-        raise ValueError("no validated runs there: expected folders with config.json and metrics.jsonl")
+        there = ", ".join(map(str, folders))
+        raise ValueError(f"no validated runs in {there}: expected folders with config.json and metrics.jsonl")
     found = {_distinct(names, same): list(runs.values()) for same, runs in configs.items()}
     return {" ".join(name.split()): found[name] for name in sorted(found)}  # 5 shots before 10
 

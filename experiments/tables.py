@@ -16,6 +16,7 @@ from oplstm_jax.published import NATURAL, OMNIGLOT, SECONDS, SINE, Published
 NATURAL_LEARNERS = tuple(natural.LEARNERS)
 NATURAL_DATA = {"mini": "miniimagenet"}  # the paper's short names, where they are not the set's own
 SHORT_NAMES = {full: short for short, full in NATURAL_DATA.items()}
+OF_WAVES = ("sine", "invariance_sine")
 NATURAL_TABLES = ("within", "cross", "updates")
 PAPERS_OWN = {"mini", "cub"}
 PLAIN = ("pi_lstm", "lstm")
@@ -30,11 +31,13 @@ UPDATE_LABELS = {
 def make_table(name: str, data: tuple[str, ...]) -> Table:
     """The table called `name`; data: what to use instead of the configuration's own, two sets for within and cross.
 
-    Raises ValueError for a wrong number of data sets.
+    Raises ValueError for a wrong number of data sets, and for other data than waves in a table of waves.
     """
     if len(data) not in DATA_SETS.get(name, (0, 1)):
         counts = " or ".join(map(str, DATA_SETS.get(name, (0, 1))))
         raise ValueError(f"flag --data names {len(data)} sets: table {name} needs {counts}, such as mini,cub")
+    if name in OF_WAVES and set(data) - {"sine"}:
+        raise ValueError(f"flag --data is {data[0]}: table {name} is of sine waves: expected no such flag")
     if name in NATURAL_TABLES:
         data = tuple(SHORT_NAMES.get(given, given) for given in data)
     return TABLES[name](*data)

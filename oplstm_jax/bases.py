@@ -28,6 +28,8 @@ def build_base(config: Mapping[str, Any]) -> nn.Module | None:
     if config["precision"] != "float32" and config["base"] != "conv4":
         raise ValueError(f"precision is {config['precision']}: base {config['base']} only has float32, conv4 has both")
     if config["base"] == "none":
+        if config["norm"] != "none":
+            raise ValueError(f"norm is {config['norm']}: base none has nothing to normalise: expected none")
         return None
     if config["base"] in CONVOLUTIONAL and not is_width(config["filters"]):
         raise ValueError(f"filters is {config['filters']!r}: expected a positive whole number")

@@ -136,6 +136,8 @@ def _trained_features(config: Mapping[str, Any], learner: Learner) -> Params:
     folder = config["features_from"]
     if not isinstance(folder, str):
         raise ValueError(f"features_from is {folder!r}: expected None or the folder of a finished ProtoNet run")
+    if not (Path(folder) / "params.npz").exists():
+        raise ValueError(f"features_from {folder}: no params.npz: expected the folder of a finished ProtoNet run")
     own = param_shapes(learner, build_sampler(config, "train"))
     return params.load(Path(folder) / "params.npz", {"features": own.get("features", {})})["features"]
 
@@ -167,18 +169,23 @@ def build_sampler(config: Mapping[str, Any], split: str) -> Sampler:
     augments = is_mapping(config["augment"]) and any(config["augment"].values())
     if family and (config["rotations"] or config["image_size"] or augments):
         raise ValueError(f"rotations, image_size and augment are for images: {config['data']} has none")
+    if family and family.outputs is not None and config["way"] != 1:
+        raise ValueError(f"way is {config['way']}: tasks of {config['data']} have no classes: expected 1")
     if family:
         return jax.tree_util.Partial(lambda key: family.sample(key, config["way"], shot, query, config["position"]))
-    training = split == "train"
-    return make_sampler(
-        _pool(config, split),
-        config["way"],
-        shot,
-        query,
-        rotations=config["rotations"] and training,
-        augment=_augment(config["augment"]) if training else Augment(),
-        all_classes=config["learner"] == "finetune" and training,
-    )
+    pool, training = _pool(config, split), split == "train"
+    try:
+        return make_sampler(
+            pool,
+            config["way"],
+            shot,
+            query,
+            rotations=config["rotations"] and training,
+            augment=_augment(config["augment"]) if training else Augment(),
+            all_classes=config["learner"] == "finetune" and training,
+        )
+    except ValueError as error:
+        raise ValueError(f"{split} tasks of {config['data']}: {error}") from None
 
 
 def list_of_test_tasks(config: Mapping[str, Any]) -> str:

@@ -33,6 +33,8 @@ LABELS = {
 }
 
 UNTRAINED = ("scratch", "random")  # they have no meta-parameters: their runs are the same for every seed
+# What a table says of every run: in its result, or in the configuration there.
+OF_A_TABLE = "norm test_query data train_tasks meta_batch hardware versions commit command".split()
 OF_A_RUN = {"seed", "features_from", "log_every", "patience_tasks", "tasks_at_once"}  # what may differ in a cell
 SIGNIFICANT = 0.05  # the p value below which a difference from a published number counts
 
@@ -92,22 +94,22 @@ def _about(result: Mapping[str, Any]) -> dict[str, Any]:
 def summarise(cell: Cell) -> dict[str, Any]:
     """One cell as JSON: every seed's score, both intervals over what is finished, and the published value.
 
-    Raises ValueError for runs that differ in more than their seeds.
+    Raises ValueError for runs that differ in more than their seeds, and for results that do not say what a table does.
     """
     runs = {seed: run for seed, folder in cell.folders.items() if (run := read_run(folder)) is not None}
     check_seeds(next(iter(cell.folders.values())), [run.result for run in runs.values()])
+    about = {seed: _said(cell.folders[seed], run.result) for seed, run in runs.items()}
     row: dict[str, Any] = {"learner": cell.learner, "shot": cell.shot, "protocol": cell.protocol, "metric": cell.metric}
     row["published"] = None if cell.published is None else cell.published._asdict()
     row["missing_seeds"] = [seed for seed in cell.folders if seed not in runs]
-    row["seeds"] = {str(seed): _seed_row(run) for seed, run in runs.items()}
+    row["seeds"] = {str(seed): _seed_row(run, about[seed]) for seed, run in runs.items()}
     if runs:
-        first = next(iter(runs.values())).result
+        first = next(iter(about.values()))
         scores = [run.scores for run in runs.values()]
-        row |= {name: first[name] for name in ("norm", "test_query")}
-        row["hardware"], row["versions"] = (_distinct(runs.values(), name) for name in ("hardware", "versions"))
-        row["commits"] = sorted({run.result["commit"] for run in runs.values()})
-        row["train_tasks"] = first["config"]["train_tasks"]
-        row["data"] = first["config"]["data"]
+        row |= {name: first[name] for name in ("norm", "test_query", "data")}
+        row["hardware"], row["versions"] = (_distinct(about.values(), name) for name in ("hardware", "versions"))
+        row["commits"] = sorted({said["commit"] for said in about.values()})
+        row["train_tasks"] = _trained_on(cell.learner, first)
         row["over_tasks"] = over_tasks(scores)._asdict()
         across = over_seeds(scores)
         row["over_seeds"] = {**across._asdict(), "interval": known(across.interval)}
@@ -125,11 +127,26 @@ def _comparison(cell: Cell, row: dict[str, Any]) -> dict[str, Any] | None:
     return compare(ours, row["list_error"], cell.published.mean, cell.published.interval)._asdict()
 
 
-def _distinct(runs: Iterable[Run], name: str) -> str:
-    return "; ".join(entries(run.result[name] for run in runs))
+def _said(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a result and its configuration say. Raises ValueError unless that is all that a table says of its runs."""
+    said = {**result["config"], **result}
+    if missing := [name for name in OF_A_TABLE if name not in said]:
+        expected = "expected those fields in its configuration or among the facts of `finish`, see `oplstm_jax.origin`"
+        raise ValueError(f"{folder}/result.json: does not say {', '.join(missing)}: {expected}")
+    return said
 
 
-def _seed_row(run: Run) -> dict[str, Any]:
+def _trained_on(learner: str, said: Mapping[str, Any]) -> int:
+    """Training tasks, which are whole meta-steps."""
+    tasks, meta_batch = said["train_tasks"], said["meta_batch"]
+    return tasks if learner in UNTRAINED else -(-tasks // meta_batch) * meta_batch
+
+
+def _distinct(about: Iterable[Mapping[str, Any]], name: str) -> str:
+    return "; ".join(entries(said[name] for said in about))
+
+
+def _seed_row(run: Run, said: Mapping[str, Any]) -> dict[str, Any]:
     task = estimate(run.scores)
     names = ("best_step", "validation_score", "params_sha256", "command", "commit", "hardware")
     return {
@@ -137,7 +154,7 @@ def _seed_row(run: Run) -> dict[str, Any]:
         "interval": task.interval,
         "test_tasks": task.count,
         "wall_seconds": own_seconds(run.result),
-        **{name: run.result[name] for name in names},
+        **{name: said[name] for name in names},
     }
 
 

@@ -127,19 +127,32 @@ def facts(rows: list[Row]) -> list[str]:
     unit = "; ".join(dict.fromkeys(UNITS[row["metric"]] for row in done))
     return [
         f"{unit} ± 95 % interval over pooled test tasks (and, in brackets, over seeds); {tasks} test tasks a seed, "
-        f"seeds {', '.join(seeds)}; data {all_of('data')}; norm {all_of('norm')}; {all_of('test_query')} queries.",
+        f"seeds {', '.join(seeds)}; data {all_of('data')}; norm {_norms(done)}; {all_of('test_query')} queries.",
         f"Training tasks: {_budgets(done)}.",
         f"Hardware {all_of('hardware')}; {all_of('versions')}; commit {commits}; "
         f"training took {_hours(done):.2f} h in all.",
     ]
 
 
+def _norms(done: list[Row]) -> str:
+    """The normalisation of all rows; if they differ, of which learners or, where one has several, of which columns."""
+    if len({row["norm"] for row in done}) == 1:
+        return done[0]["norm"]
+    by_learner = len({(row["learner"], row["norm"]) for row in done}) == len({row["learner"] for row in done})
+    names = [label_of(row["learner"]) if by_learner else f'"{row["protocol"]}"' for row in done]
+    return _grouped(zip([row["norm"] for row in done], names, strict=True)).replace("); ", "), ")
+
+
 def _budgets(done: list[Row]) -> str:
-    budgets: dict[int, list[str]] = {}
-    for row in done:
-        if row["learner"] not in UNTRAINED:
-            budgets.setdefault(row["train_tasks"], []).append(label_of(row["learner"]))
-    return "; ".join(f"{count} ({', '.join(dict.fromkeys(names))})" for count, names in budgets.items())
+    return _grouped((row["train_tasks"], label_of(row["learner"])) for row in done if row["learner"] not in UNTRAINED)
+
+
+def _grouped(pairs: Iterable[tuple[object, str]]) -> str:
+    """Values, each with the names it belongs to in brackets."""
+    names: dict[object, list[str]] = {}
+    for found, name in pairs:
+        names.setdefault(found, []).append(name)
+    return "; ".join(f"{found} ({', '.join(dict.fromkeys(of))})" for found, of in names.items())
 
 
 def _hours(done: list[Row]) -> float:

@@ -46,6 +46,9 @@ def load_trained(workdir: str | Path, episode: Episode, **changes: Any) -> Train
     try:
         return Trained(changed, learner, params.load(Path(workdir) / "params.npz", like))
     except ValueError as error:
+        if changed["norm"] != config["norm"]:
+            reason = f"the run was trained with norm {config['norm']} and its parameters fit no other of that kind"
+            raise ValueError(f"norm {changed['norm']}, but {reason}") from error
         if changed["way"] == config["way"]:
             raise
         reason = f"the run was trained with {config['way']} classes and its learner takes no other number"

@@ -12,7 +12,6 @@
 """
 
 import contextlib
-import difflib
 import fcntl
 import json
 from collections.abc import Iterator, Mapping
@@ -60,14 +59,9 @@ class Workdir:
         file = self.path / "config.json"
         if not file.exists():
             write_text(file, config_text(self.config))
-        elif (old := config_text(read_config(self.path))) != (text := config_text(complete(self.config))):
-            changed = [
-                line.strip().rstrip(",")
-                for line in difflib.unified_diff(old.splitlines(), text.splitlines(), n=0, lineterm="")
-                if line[:1] in "+-" and line[:3] not in ("+++", "---")
-            ]
-            difference = "; ".join(" ".join(line.split()) for line in changed)
-            raise ValueError(f"workdir {self.path}: holds another config (- there, + asked): {difference}")
+        elif (there := read_config(self.path)) != (asked := complete(self.config)):
+            difference = "; ".join(_differences(there, asked))
+            raise ValueError(f"workdir {self.path}: holds another config: {difference}")
 
     def claim_tasks(self, digest: str) -> None:
         """Keeps the digest of the test tasks as a run starts. Raises ValueError if it goes on with others."""
@@ -137,6 +131,16 @@ def lock(path: str | Path, to_read: bool = False) -> Iterator[None]:
     with open(file) as held:
         _claim_lock(held, path, fcntl.LOCK_SH if to_read else fcntl.LOCK_EX)
         yield
+
+
+def _differences(there: Mapping[str, Any], asked: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """The fields in which two configurations differ, with both values; those of one part as `options.gamma`."""
+    for name in sorted({*there, *asked}):
+        old, new = there.get(name, "absent"), asked.get(name, "absent")
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differences(old, new, f"{within}{name}.")
+        elif old != new:
+            yield f"{within}{name} is {json.dumps(old)} there, {json.dumps(new)} asked"
 
 
 def _refuse_others(path: Path) -> None:

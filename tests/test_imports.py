@@ -38,6 +38,7 @@ LAYERS = {
     "records": 4,
     "workdir": 5,
     "problem": 5,
+    "origin": 0,
     "signals": 5,
     "optimiser": 6,
     "program": 7,

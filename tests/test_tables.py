@@ -57,9 +57,11 @@ def test_groups_are_made_of_tables():
 
 def test_data_is_the_papers_own_where_the_paper_has_it():
     own = {"omniglot": ("omniglot",), "sine": ("sine",), "within": ("mini", "cub"), "cross": ("miniimagenet", "cub")}
-    others = {"omniglot": ("cub",), "sine": ("omniglot",), "within": ("tiny",), "cross": ("mini", "omniglot")}
+    others = {"omniglot": ("cub",), "within": ("tiny",), "cross": ("mini", "omniglot")}
     assert not any(make_table(name, data).stand_in for name, data in own.items())
     assert all(make_table(name, data).stand_in for name, data in others.items())
+    with pytest.raises(ValueError, match="flag --data is omniglot: table sine is of sine waves: expected no such flag"):
+        make_table("sine", ("omniglot",))
 
 
 def test_miniimagenet_is_mini():

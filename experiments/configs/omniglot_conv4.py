@@ -5,8 +5,8 @@
 
 The argument after the colon is a learner and, optionally, fields. Published anchors for 5-way 1-shot: MAML 98.7,
 ProtoNet 98.8, OP-LSTM 98.4 % (validation score of the authors' tuning run). Of those runs OP-LSTM's rate,
-batch, passes and widths are known, and that predictions are back-propagated; the number of tasks, `gamma` and the rows of
-the other learners are the library's choice.
+batch, passes and widths are known, and that predictions are back-propagated; the number of tasks, `gamma` and the rows
+of the other learners are the library's choice.
 """
 
 from experiments.configs.base import FLOOR_OPTIONS, FLOORS, base_config, configure

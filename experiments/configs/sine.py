@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=experiments/configs/sine.py:op_lstm,shot=5 --workdir=runs/sine
 
-The argument after the colon is a learner (lstm, pi_lstm, op_lstm, maml, or the floors scratch and random) and, optionally, fields.
+The argument after the colon is a learner (lstm, pi_lstm, op_lstm, maml, scratch, random) and, optionally, fields.
 
 Test mean squared error reached at 5 / 10 / 20 shots (results/sine), and the minutes of the fastest recorded run
 on a CPU:

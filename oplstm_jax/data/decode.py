@@ -1,6 +1,7 @@
 """Encoded image files -> uint8 arrays of one size: the only place where image files are opened.
 
-Greyscale, colour, palette, transparent (laid on white) and 16-bit files are handled; whatever cannot be decoded is a
+Greyscale, colour, palette, transparent (laid on white) and 16-bit files are handled, and photographs turned as their
+camera says they are to be seen (EXIF orientation); whatever cannot be decoded is a
 one-line ValueError that names the file. The size of a picture is checked before its pixels are decoded.
 """
 
@@ -8,7 +9,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 MAX_PIXELS = 64_000_000  # of one image file; larger ones are refused before their pixels are decoded
 MAX_BYTES = 64_000_000  # of one encoded image file
@@ -30,7 +31,7 @@ def decode(data: bytes, source: str, size: int | None, channels: int = 3, invert
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as image:
                 pixels = image.width * image.height
-                eight_bit = _eight_bit(image) if pixels <= MAX_PIXELS else None
+                eight_bit = _eight_bit(ImageOps.exif_transpose(image)) if pixels <= MAX_PIXELS else None
     except Exception as error:  # decoders raise nearly anything on damaged files
         reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else error
         raise ValueError(f"{source}: cannot decode image ({reason}); expected an undamaged PNG, JPEG, ...") from error

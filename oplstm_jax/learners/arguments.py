@@ -20,6 +20,7 @@ from oplstm_jax.varying import alike
 
 SIZES = ("filters", "blocks", "width", "heads", "patch", "outputs")  # of networks: whole numbers above 0
 # What numpy, JAX and Flax raise for arrays that do not fit. Errors about tracing are the caller's own and pass.
+LIBRARIES = ("oplstm_jax", "jax", "jaxlib", "flax", "numpy", "chex", "optax", "inspect", "functools", "contextlib")
 MISFITS = (TypeError, KeyError, IndexError, AttributeError, AssertionError, ZeroDivisionError, flax.errors.FlaxError)
 
 
@@ -203,17 +204,29 @@ def _check_floats(a: Any, what: str, least: int) -> None:
 
 
 def or_value_error(function: Callable, what: str) -> Callable:
-    """The function, raising ValueError for arguments that it, or the library below it, cannot work with."""
+    """The function, raising ValueError for arguments that it, or the libraries below it, cannot work with.
+
+    An error that somebody's own network, rule or loss raises itself is about that code, and passes as it is.
+    """
 
     def refusing(*args, **kwargs):
         try:
             return function(*args, **kwargs)
         except MISFITS as error:
-            if isinstance(error, jax.errors.JAXTypeError):
+            if isinstance(error, jax.errors.JAXTypeError) or _is_raised_by_others(error):
                 raise
             raise ValueError(f"{what}: {_line(error)}") from error
 
     return refusing
+
+
+def _is_raised_by_others(error: Exception) -> bool:
+    """Whether the line that raised it is neither of this library nor of those it is built on."""
+    raised_in = error.__traceback__
+    while raised_in is not None and raised_in.tb_next is not None:
+        raised_in = raised_in.tb_next
+    module = raised_in.tb_frame.f_globals.get("__name__", "") if raised_in is not None else ""
+    return module.partition(".")[0] not in LIBRARIES
 
 
 def _line(error: Exception) -> str:
