@@ -150,8 +150,9 @@ def _next(done: int, every: int) -> int:
 def finish(problem: Problem, tested: Tested, workdir: Workdir, facts: dict) -> dict:
     """Writes the outcome of a run into its workdir, result.json last, and returns what that holds.
 
-    facts: what else it says, such as `origin.facts()`, which tables ask for. `config` is the workdir's unless given; runs whose `task_list`, the digest of their test
-    tasks (`task_lists.task_list_digest`), is the same are compared task by task.
+    facts: what else it says, such as `origin.facts()`, which tables ask for. `config` is the workdir's unless given;
+    runs whose `task_list`, the digest of their test tasks (`task_lists.task_list_digest`), is the same are compared
+    task by task.
 
     Where the parameters of the best validation were lost, and others had to be tested, it says so: `lost_best_step`.
     """

@@ -34,6 +34,11 @@ BAD = {
     "no config": (TRAIN, "--config"),
     "wrong type": ([*TRAIN, PI, "--config.shot=many"], "many"),
     "negative size": ([*TRAIN, PI, "--config.shot=-1"], "shot is -1: expected a number above 0"),
+    "tasks at once": ([*TRAIN, f"{PI},tasks_at_once=3,meta_batch=4"], "tasks_at_once is 3: expected a divisor"),
+    "too many seeds": ([*TRAIN, PI, "--config.num_seeds=2000000"], "expected a whole number from 1 to 500"),
+    "classes of waves": ([*TRAIN, PI, "--config.way=3"], "way is 3: tasks of sine have no classes: expected 1"),
+    "norm of nothing": ([*TRAIN, PI, "--config.norm=layer"], "norm is layer: base none has nothing to normalise"),
+    "features of no run": ([*TRAIN, f"{PI},features_from=docs"], "features_from docs: no params.npz"),
     "zero tasks": ([*TRAIN, PI, "--config.train_tasks=0"], "train_tasks is 0"),
     "unknown norm": ([*TRAIN, PI, "--config.norm=batch"], "expected one of transductive, support, layer, none"),
     "unknown data": ([*TRAIN, PI, "--config.data=cosine"], "sine"),
@@ -60,6 +65,22 @@ BAD = {
     "no shots": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--shots="], "flag --shots is empty"),
     "parts of one": (["experiments.reproduce", "sine", "--workdir=WORKDIR", "--parts=x"], "the table is of one part"),
     "no tasks of a sweep": (["experiments.sweep", "widths", "--workdir=WORKDIR", "--train_tasks=0"], "train_tasks"),
+    "an unknown entry": (
+        ["experiments.orderings", "--to=WORKDIR", "--entries=sine-5shot-lstm,sine-5shot-lstn"],
+        "unknown entry 'sine-5shot-lstn'",
+    ),
+    "no such folder of runs": (
+        ["experiments.stability", "--to=WORKDIR", "results/sine/runs", "nosuchfolder"],
+        "nosuchfolder: no such folder",
+    ),
+    "images as waves": (
+        ["experiments.reproduce", "sine", "--workdir=WORKDIR", "--data=docs"],
+        "flag --data is docs: table sine is of sine waves",
+    ),
+    "parameters of another norm": (
+        ["experiments.evaluate", "--workdir=results/sine/runs/op_lstm-5shot-seed0", "--norm=layer"],
+        "norm layer, but the run was trained with norm none",
+    ),
     "nothing to measure": (["experiments.orderings", "--to=WORKDIR", "--entries="], "expected --entries or --workdirs"),
     "a file as folder": (
         ["experiments.merge", "--workdir=README.md", "results/pooling"],
@@ -103,7 +124,7 @@ def test_train_evaluate_and_refuse_another_config(commands, tmp_path):
 
     other = commands("experiments.train", workdir, *small, "--config.seed=3")
     assert other.code == 2
-    assert other.output.count("\n") == 1 and '"seed": 3' in other.output
+    assert other.output.count("\n") == 1 and "seed is 0 there, 3 asked" in other.output
 
 
 @pytest.mark.slow

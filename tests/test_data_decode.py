@@ -54,6 +54,16 @@ def test_transparent_parts_are_laid_on_white(mode):
     assert (pixels[:4] == 0).all() and (pixels[4:] == 255).all()
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_photographs_stand_as_their_camera_says(kind):
+    """Orientation 6: what is seen as the top was stored as the left side."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    left = Image.fromarray(np.repeat(RAMP[:1] * 8, 8, axis=0))  # brighter from left to right
+    pixels = decode(encode(left, kind, exif=exif), "a", None, channels=1)[..., 0].astype(int)
+    assert (np.diff(pixels, axis=0) > 0).all() and (np.ptp(pixels, axis=1) < 3).all()
+
+
 @pytest.mark.parametrize("mode", ["1", "P", "CMYK"])
 def test_other_modes_are_read(mode):
     image = Image.fromarray(np.stack([(RAMP > 100).astype(np.uint8) * 255] * 3, axis=-1)).convert(mode)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import flax
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -98,6 +99,29 @@ def test_parameters_of_another_learner_are_refused_by_name():
     params = SOME["lstm"].init(jax.random.key(0), episode)
     with pytest.raises(ValueError, match="adapt: what it was given does not fit: there is no 'base' in it"):
         WIDE.adapt(params, episode.support)
+
+
+class Mistaken(nn.Module):
+    """Somebody's own network with a mistake in it."""
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense({"outputs": 3}["output"])(x)
+
+
+class Narrow(nn.Module):
+    """Somebody's own network, which takes vectors alone."""
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(jnp.matmul(x, jnp.ones((2, 2))))
+
+
+def test_mistakes_in_a_network_of_ones_own_are_not_said_to_be_of_what_it_was_given():
+    with pytest.raises(KeyError, match="^'output'"):
+        op_lstm_head(Mistaken(), passes=1).init(jax.random.key(0), blobs(jax.random.key(1)))
+    with pytest.raises(ValueError, match="init: what it was given does not fit"):
+        op_lstm_head(Narrow(), passes=1).init(jax.random.key(0), blobs(jax.random.key(1)))
 
 
 @pytest.mark.parametrize("at_once", [0, -2, 2.0])

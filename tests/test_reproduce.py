@@ -93,6 +93,28 @@ def test_time_of_seeds_trained_together_is_counted_once(planned):
     assert summarise(cell)["wall_seconds"] == 120.0
 
 
+@pytest.mark.parametrize("left_out", [["command", "commit"], ["data", "norm"]])
+def test_results_that_do_not_say_what_a_table_does_are_named_with_what_they_lack(left_out, tmp_path):
+    shutil.copytree(ROOT / "results/sine/runs/pi_lstm-5shot-seed0", tmp_path / "run")
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    result["config"] = {name: value for name, value in result["config"].items() if name not in left_out}
+    left = {name: value for name, value in result.items() if name not in left_out}
+    (tmp_path / "run/result.json").write_text(json.dumps(left))
+    with pytest.raises(ValueError, match="run/result.json: does not say .*: expected those fields in") as error:
+        summarise(Cell("pi_lstm", 5, {0: tmp_path / "run"}, None, metric="mse"))
+    assert all(name in str(error.value) for name in left_out)
+
+
+def test_no_table_is_left_half_where_a_run_is_damaged(commands, tmp_path):
+    run = tmp_path / "pi_lstm-5shot-seed0"
+    shutil.copytree(ROOT / "results/sine/runs/pi_lstm-5shot-seed0", run)
+    (run / "params.npz").write_text("junk")
+    words = ["sine", "--learners=pi_lstm", "--shots=5", "--seeds=0", f"--workdir={tmp_path}", "--notrain"]
+    done = commands("experiments.reproduce", *words)
+    assert done.code == 2 and "params.npz: cannot read parameters" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [run.name]
+
+
 def test_all_tables_and_the_report_are_written_by_one_command(commands, tmp_path):
     words = ["experiments.reproduce", "all", f"--workdir={tmp_path}", f"--reuse={KEPT}", "--seeds=0"]
     words += ["--learners=pi_lstm", "--shots=20"]  # only sine tables have 20

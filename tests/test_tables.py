@@ -12,7 +12,7 @@ from experiments import cells, table_figures
 from experiments.configs import convolutions, op_lstm_best
 from experiments.run import plain
 from experiments.tables import GROUPS, TABLES, make_table
-from oplstm_jax import bases, build
+from oplstm_jax import bases, build, tabular
 from oplstm_jax.learners import FACTORIES, NAMES
 from oplstm_jax.learners.lstm import POOLS
 from oplstm_jax.nets.chain import chain
@@ -48,6 +48,25 @@ def test_tasks_of_omniglot_need_no_more_drawings_than_there_are(name):
         tested = [{**config, **test.changes(shot)}["test_query"] for test in part.tests]
         if config.data == "omniglot":
             assert shot + max(config.query, *tested) <= 20
+
+
+def _row(learner, norm, protocol=""):
+    return {"learner": learner, "norm": norm, "protocol": protocol}
+
+
+def test_tables_say_whose_norm_is_whose():
+    one, several = [_row("maml", "none"), _row("lstm", "none")], [_row("maml", "layer"), _row("lstm", "none")]
+    assert tabular._norms(one) == "none"
+    assert tabular._norms(several) == "layer (MAML), none (plain LSTM (sequential))"
+    by_column = [_row("maml", "layer", "glyphs, vit"), _row("maml", "none", "glyphs, mlp")]
+    assert tabular._norms(by_column) == 'layer ("glyphs, vit"), none ("glyphs, mlp")'
+
+
+def test_every_table_of_the_paper_that_classifies_has_its_floor():
+    updates = {"updates", "updates_mlp", "invariance_omniglot"}  # of what one learner does, and of order
+    for name in {*GROUPS["all"], "glyphs"} - updates:
+        learners = make_table(name, SETS.get(name, ())).learners
+        assert {"scratch", "random"} <= set(learners) or name == "invariance_sine", name
 
 
 def test_groups_are_made_of_tables():
