@@ -103,10 +103,13 @@ def _draw_learning_curves(root: Path, runs: list[tuple[Part, report.Cell]]) -> N
     panels: dict[str, dict[str, list]] = {}
     scales: dict[str, tuple[str, float]] = {}
     for part, cell in runs:
+        if cell.learner in report.UNTRAINED:
+            continue
         title = f"{cell.shot}-shot" + (f", {part.name}" if part.name else "")
         panels.setdefault(title, {})[cell.learner] = [read_metrics(folder) for folder in cell.folders.values()]
         scales[title] = cell.metric, build.chance(part.configure(cell.learner, cell.shot))
-    figures.learning_curves(root / "learning_curves.png", panels, scales)
+    if panels:
+        figures.learning_curves(root / "learning_curves.png", panels, scales)
 
 
 def _folder(part: Part, learner: str, shot: int, seed: int) -> str:

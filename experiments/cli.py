@@ -151,7 +151,7 @@ def integers(name: str) -> list[int]:
     except ValueError:
         values = []
     if not values or min(values) < 0 or len(set(values)) < len(values):
-        raise ValueError(f"flag --{name} is {','.join(words)!r}: expected different whole numbers: 0,1,2")
+        raise ValueError(f"flag --{name} is {','.join(words)!r}: expected different whole numbers, none below 0: 0,1,2")
     return values
 
 

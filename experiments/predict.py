@@ -37,6 +37,8 @@ flags.DEFINE_string("out", "predictions", "Folder for predictions.json and predi
 flags.DEFINE_bool("invert", False, "The images are dark on white.")
 flags.DEFINE_string("norm", None, "Normalisation mode (the run's if not given).")
 
+NOTE = "note: norm transductive: the class of an image depends on the others (with --norm=support it does not)"
+
 
 def main() -> None:
     workdir, out = Path(cli.required("workdir")), Path(flags.FLAGS.out)
@@ -51,6 +53,8 @@ def main() -> None:
     norm = flags.FLAGS.norm or result["norm"]
     check_norm(norm, len(images), config["base"])
     probabilities = classify(workdir, support, images, norm)
+    if norm == "transductive" and config["base"] != "none":
+        print(NOTE, file=sys.stderr)
     rows = [
         {"image": file.name, "class": classes[row.argmax()], "confidence": float(row.max())}
         | {"probabilities": dict(zip(classes, map(float, row), strict=True))}
@@ -91,13 +95,9 @@ def folder(path: str | Path) -> Path:
 def check_norm(norm: str, images: int, base: str) -> None:
     """Raises ValueError for a mode that there is not, or that leaves nothing of one image alone."""
     check_mode(norm)
-    if norm != "transductive" or base == "none":
-        return
-    if images == 1:
+    if norm == "transductive" and base != "none" and images == 1:
         reason = "norm transductive compares it with the others: expected several, or --norm=support"
         raise ValueError(f"{flags.FLAGS.query}: one image, and {reason}")
-    note = "note: norm transductive: the class of an image depends on the others (with --norm=support it does not)"
-    print(note, file=sys.stderr)
 
 
 def classify(workdir: Path, support: Split, images: np.ndarray, norm: str) -> np.ndarray:

@@ -20,7 +20,10 @@ TASKS = "training tasks"
 
 
 def waves(root: Path, cells: list[report.Cell]) -> None:
-    """Writes fitted_waves.png: one task, every learner's curve, from the first finished seed of every cell."""
+    """Writes fitted_waves.png: one task, every learner's curve, from the first finished seed of every cell.
+
+    Guesses are no curve.
+    """
     x = jnp.linspace(*sine.INPUTS, 200)[:, None]
     panels: dict[str, tuple[Split, dict]] = {}
     amplitude, phase = jnp.array(4.0), jnp.array(0.8)
@@ -30,7 +33,7 @@ def waves(root: Path, cells: list[report.Cell]) -> None:
         support_x = jax.random.uniform(jax.random.key(SUPPORT_KEY), (cell.shot, 1), minval=low, maxval=high)
         support = Split(support_x, sine.wave(amplitude, phase, support_x))
         folder = next((f for f in cell.folders.values() if read_result(f) is not None), None)
-        if folder is not None:
+        if folder is not None and cell.learner != "random":
             _, curves = panels.setdefault(f"{cell.shot}-shot", (support, {}))
             curves[cell.learner] = _curve(folder, support, x)
     if panels:
@@ -129,7 +132,7 @@ def _curve(folder: Path, support: Split, x):
 
     @jax.jit
     def fit(weights):
-        fast, _ = learner.adapt(weights, support)
+        fast, _ = learner.adapt(weights, support, key=jax.random.key(SUPPORT_KEY))
         return learner.predict(weights, fast, x)
 
     return fit(weights)

@@ -56,7 +56,8 @@ def fitted_waves(
             colour, dash, _ = drawing.STYLES.get(learner, drawing.OTHER)
             axis.plot(np.ravel(truth[0]), np.ravel(y), color=colour, ls=dash, lw=1.4, label=label_of(learner))
         axis.plot(np.ravel(support.x), np.ravel(support.y), "ko", ms=5, label="support", zorder=5)
-        axis.set(title=title, xlabel="x", ylabel="y")
+        top = 1.5 * float(np.max(np.abs(truth[1])))  # what is far off does not hide the others
+        axis.set(title=title, xlabel="x", ylabel="y", ylim=(-top, top))
     drawing.finish(figure, axes, path)
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oplstm_jax.files import read_arrays, write_arrays
+from oplstm_jax.files import check_writable, read_arrays, write_arrays
 from oplstm_jax.types import Params
 
 
@@ -35,7 +35,11 @@ def sha256(params: Params) -> str:
 
 
 def save(path: str | Path, params: Params) -> None:
-    """Writes the parameters to `path` (an .npz), atomically: the file is there whole or not at all."""
+    """Writes the parameters to `path` (an .npz), atomically: the file is there whole or not at all.
+
+    Raises ValueError if its folder is not there.
+    """
+    check_writable(path)
     write_arrays(path, named_arrays(params))
 
 

@@ -28,6 +28,11 @@ def test_digest_is_that_of_the_bytes_in_order_of_path():
     assert params.sha256({**TREE, "b": {"w": TREE["b"]["w"].at[0, 0].set(1e-30)}}) != params.sha256(TREE)
 
 
+def test_a_folder_that_is_not_there_is_said_to_be_that(tmp_path):
+    with pytest.raises(ValueError, match="there is no folder .*nowhere; expected a file in a folder that is there"):
+        params.save(tmp_path / "nowhere/own.npz", {"a": np.zeros(2)})
+
+
 @pytest.mark.parametrize(
     ("like", "message"),
     [
