@@ -24,7 +24,7 @@ def test_of_a_configuration(commands, tmp_path):
 
 def test_configurations_are_listed_with_their_learners():
     listed = help._configurations()
-    assert "experiments/configs/sine.py             lstm, pi_lstm, op_lstm, maml\n" in listed
+    assert "experiments/configs/sine.py             lstm, pi_lstm, op_lstm, maml, scratch, random\n" in listed
     assert "experiments/configs/op_lstm_best.py     sine, omniglot, omniglot_conv4\n" in listed
 
 
