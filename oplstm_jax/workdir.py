@@ -136,11 +136,12 @@ def lock(path: str | Path, to_read: bool = False) -> Iterator[None]:
 def _differences(there: Mapping[str, Any], asked: Mapping[str, Any], within: str = "") -> Iterator[str]:
     """The fields in which two configurations differ, with both values; those of one part as `options.gamma`."""
     for name in sorted({*there, *asked}):
-        old, new = there.get(name, "absent"), asked.get(name, "absent")
+        old, new = there.get(name), asked.get(name)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _differences(old, new, f"{within}{name}.")
-        elif old != new:
-            yield f"{within}{name} is {json.dumps(old)} there, {json.dumps(new)} asked"
+        elif old != new or (name in there) != (name in asked):
+            was, wanted = (json.dumps(of[name]) if name in of else "absent" for of in (there, asked))
+            yield f"{within}{name} is {was} there, {wanted} asked"
 
 
 def _refuse_others(path: Path) -> None:

@@ -134,7 +134,7 @@ def test_what_is_missing_reduced_or_a_stand_in_is_said():
     text = page.render("Title", [page.Section(table, {}), page.Section(_table(stand_in=True), {})], ["within"])
     for words in (
         "Table not run: within.",
-        "A &amp; B &lt;script&gt;: 0.5 of the authors&#x27; training tasks",
+        "A &amp; B &lt;script&gt;: 0.5 of the full training tasks",
         "MAML, 5-shot: seeds 0, 1 missing",
         "the data stands in for the paper&#x27;s",
         "2 run, 1 missing. 2 results are compared with a published number: 0 show no significant difference, ",
