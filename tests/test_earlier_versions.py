@@ -38,7 +38,7 @@ def test_averaged_cells_became_a_way_of_pooling(tmp_path, before, now):
     ("change", "message"),
     [
         ({"skip_nonfinite": True}, "skip_nonfinite is false there, true asked"),
-        ({"transformer": {"width": 32}}, "transformer.heads is 4 there, absent asked; .*transformer.width is 64 there, 32 asked$"),
+        ({"transformer": {"width": 32}}, "transformer.heads is 4 there, absent asked; .*width is 64 there, 32 asked$"),
         ({"shot": 1}, ": shot is 5 there, 1 asked$"),
     ],
 )

@@ -46,4 +46,5 @@ def test_seeds_of_a_configuration_are_one_line(commands, tmp_path):
 
 def test_a_folder_without_runs_is_refused(commands, tmp_path):
     done = commands("experiments.stability", f"--to={tmp_path / 'to'}", str(tmp_path))
-    assert done.code == 2 and f"no validated runs in {tmp_path}: expected" in done.output and not (tmp_path / "to").exists()
+    assert done.code == 2 and f"no validated runs in {tmp_path}: expected" in done.output
+    assert not (tmp_path / "to").exists()
