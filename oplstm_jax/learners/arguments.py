@@ -19,7 +19,7 @@ from oplstm_jax.types import Array, Episode, Learner, Loss, Params, Split
 from oplstm_jax.varying import alike
 
 SIZES = ("filters", "blocks", "width", "heads", "patch", "outputs")  # of networks: whole numbers above 0
-# Where an error is one of what was given; anywhere else it is one of the code that was.
+# An error raised in these is about what they were given; raised anywhere else, it is about the code there.
 LIBRARIES = ("oplstm_jax", "jax", "jaxlib", "flax", "numpy", "chex", "optax", "inspect", "functools", "contextlib")
 # What numpy, JAX and Flax raise for arrays that do not fit. Errors about tracing are the caller's own and pass.
 MISFITS = (TypeError, KeyError, IndexError, AttributeError, AssertionError, ZeroDivisionError, flax.errors.FlaxError)
