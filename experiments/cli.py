@@ -143,6 +143,13 @@ def words(what: str) -> list[str]:
     return [_words.pop(0) for _ in range(len(_words))]
 
 
+def folder(path: str | Path) -> Path:
+    """The path, after checking that it is a folder. Raises ValueError if it is not."""
+    if not Path(path).is_dir():
+        raise ValueError(f"{path}: no such folder")
+    return Path(path)
+
+
 def integers(name: str) -> list[int]:
     """The value of a list flag as integers, none below 0. Raises ValueError for anything else."""
     words = flags.FLAGS[name].value or []

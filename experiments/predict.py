@@ -46,14 +46,14 @@ def main() -> None:
     if result is None or len(result.get("input_shape", ())) != 3:
         raise ValueError(f"workdir {workdir}: expected a finished run on images")
     classes, support = read_support(Path(cli.required("support")), result["input_shape"])
-    files = image_paths(folder(cli.required("query")))
+    files = image_paths(cli.folder(cli.required("query")))
     if not files:
         raise ValueError(f"{flags.FLAGS.query}: no images; expected files such as image.jpg or image.png")
     images = np.stack([read_image(file, result["input_shape"]) for file in files])
     norm = flags.FLAGS.norm or result["norm"]
-    check_norm(norm, len(images), config["base"])
+    together = check_norm(norm, len(images), config["base"])
     probabilities = classify(workdir, support, images, norm)
-    if norm == "transductive" and config["base"] != "none":
+    if together:
         print(NOTE, file=sys.stderr)
     rows = [
         {"image": file.name, "class": classes[row.argmax()], "confidence": float(row.max())}
@@ -72,7 +72,7 @@ def main() -> None:
 
 def read_support(path: Path, shape: list[int]) -> tuple[list[str], Split]:
     """Class names in order and the examples of all classes, x [M, H, W, channels] in [0, 1] and one-hot y [M, N]."""
-    folders, _ = find_classes(folder(path))
+    folders, _ = find_classes(cli.folder(path))
     images = {name: [read_image(file, shape) for file in class_images(place)] for name, place in folders.items()}
     labels = np.repeat(np.arange(len(images)), [len(examples) for examples in images.values()])
     x = np.stack([image for examples in images.values() for image in examples])
@@ -85,19 +85,14 @@ def read_image(file: Path, shape: list[int]) -> np.ndarray:
     return decode(file.read_bytes(), str(file), height, channels, flags.FLAGS.invert).astype(np.float32) / 255
 
 
-def folder(path: str | Path) -> Path:
-    """The path, after checking that it is a folder."""
-    if not Path(path).is_dir():
-        raise ValueError(f"{path}: no such folder")
-    return Path(path)
-
-
-def check_norm(norm: str, images: int, base: str) -> None:
-    """Raises ValueError for a mode that there is not, or that leaves nothing of one image alone."""
+def check_norm(norm: str, images: int, base: str) -> bool:
+    """Whether images depend on one another. Raises ValueError for a mode that is none or leaves nothing of one image."""
     check_mode(norm)
-    if norm == "transductive" and base != "none" and images == 1:
+    together = norm == "transductive" and base != "none"
+    if together and images == 1:
         reason = "norm transductive compares it with the others: expected several, or --norm=support"
         raise ValueError(f"{flags.FLAGS.query}: one image, and {reason}")
+    return together
 
 
 def classify(workdir: Path, support: Split, images: np.ndarray, norm: str) -> np.ndarray:

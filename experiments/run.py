@@ -12,7 +12,7 @@ from experiments import similarity
 from oplstm_jax import build, check
 from oplstm_jax.fields import is_width
 from oplstm_jax.origin import facts, peak_bytes
-from oplstm_jax.problem import Problem, Settings
+from oplstm_jax.problem import Problem
 from oplstm_jax.sharding import is_writer
 from oplstm_jax.train import finish, train_seeds
 from oplstm_jax.workdir import Workdir
@@ -68,7 +68,6 @@ def _run(
 ) -> list[dict[str, Any]]:
     """Trains and tests those of the runs that are not finished; seeds that follow one another together."""
     origin, problem = facts(), build.build_problem(configs[0])
-    settings = build.build_settings(configs[0])
     problem = check.checked(problem) if checks else problem
     _refuse_impossible(problem)
     with contextlib.ExitStack() as opened:
@@ -87,7 +86,7 @@ def _run(
                 problem = problem._replace(probe=similarity.probe(configs[0], gradient_step))
             for group in _neighbours(left):
                 members = [folders[number] for number in group], [configs[number] for number in group]
-                results |= zip(group, _train(problem, settings, *members, shared), strict=True)
+                results |= zip(group, _train(problem, *members, shared), strict=True)
         return [results[number] for number in range(len(folders))]
 
 
@@ -97,13 +96,10 @@ def _refuse_impossible(problem: Problem) -> None:
     build.param_shapes(problem.learner, train)
 
 
-def _train(
-    problem: Problem, settings: Settings, folders: list[Workdir], configs: list[dict], shared: dict[str, Any]
-) -> list[dict]:
+def _train(problem: Problem, folders: list[Workdir], configs: list[dict], shared: dict[str, Any]) -> list[dict]:
     """Trains and tests runs whose seeds follow one another in one program; writes their results and returns them."""
     origins = [{**shared, **folder.claim_machine(shared)} for folder in folders]
-    first = settings._replace(seed=configs[0]["seed"])
-    tested = train_seeds(problem, first, folders)
+    tested = train_seeds(problem, build.build_settings(configs[0]), folders)
     about = {"peak_bytes": peak_bytes(), "trained_together": len(configs)}
     return [
         finish(problem, outcome, folder, {**{name: own[name] for name in OF_RESULT}, "config": own, **origin, **about})

@@ -35,7 +35,7 @@ HEADS = (
 
 def main() -> None:
     to, words = destination(), cli.words("folder of runs")
-    groups = _groups([Path(word) for word in words])
+    groups = _groups([cli.folder(word) for word in words])
     rows = [_row(name, courses) for name, courses in groups.items()]
     to.mkdir(parents=True, exist_ok=True)
     figures_beyond.courses(to / "figure.png", {name: list(map(_points, courses)) for name, courses in groups.items()})
@@ -48,9 +48,6 @@ def main() -> None:
 
 def _groups(folders: list[Path]) -> dict[str, list[Course]]:
     """The courses of all runs below the folders, those that differ in their seeds alone together."""
-    for folder in folders:
-        if not folder.is_dir():
-            raise ValueError(f"{folder}: no such folder: expected folders of runs")
     configs: dict[str, dict[str, Course]] = {}
     names: dict[str, str] = {}
     for file in sorted(found for folder in folders for found in folder.rglob("config.json")):

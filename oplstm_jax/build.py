@@ -58,12 +58,7 @@ def build_settings(config: Mapping[str, Any]) -> Settings:
     """How long and how meta-training goes. Raises ValueError for a number out of range or no number."""
     check_numbers(config)
     settings = Settings(**{name: config[name] for name in Settings._fields})
-    at_once, meta_batch = settings.tasks_at_once, settings.meta_batch
-    if at_once is None and _one_by_one(config):
-        return settings._replace(tasks_at_once=1)
-    if at_once is not None and (at_once < 1 or meta_batch % at_once):
-        raise ValueError(f"tasks_at_once is {at_once}: expected a divisor of meta_batch, {meta_batch}")
-    return settings
+    return settings._replace(tasks_at_once=1) if settings.tasks_at_once is None and _one_by_one(config) else settings
 
 
 def _one_by_one(config: Mapping[str, Any]) -> bool:

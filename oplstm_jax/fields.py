@@ -39,8 +39,11 @@ def check_settings(config: Mapping[str, Any]) -> None:
         raise ValueError(f"outer_clip is {clip!r}: expected None or a number above 0")
     if final is not None and not (is_number(final, numbers.Real) and final >= 0):
         raise ValueError(f"final_learning_rate is {final!r}: expected None or a number not below 0")
-    if config["tasks_at_once"] is not None and not is_number(config["tasks_at_once"], numbers.Integral):
-        raise ValueError(f"tasks_at_once is {config['tasks_at_once']!r}: expected None or a whole number")
+    at_once, meta_batch = config["tasks_at_once"], config["meta_batch"]
+    if at_once is not None and not is_number(at_once, numbers.Integral):
+        raise ValueError(f"tasks_at_once is {at_once!r}: expected None or a whole number")
+    if at_once is not None and (at_once < 1 or meta_batch % at_once):
+        raise ValueError(f"tasks_at_once is {at_once}: expected a divisor of meta_batch, {meta_batch}")
 
 
 def is_width(value: Any) -> bool:

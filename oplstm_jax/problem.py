@@ -71,4 +71,9 @@ class Settings(NamedTuple):
     final_learning_rate: float | None = None
 
     def steps(self, tasks: int) -> int:
-        return -(-tasks // self.meta_batch)
+        return meta_steps(tasks, self.meta_batch)
+
+
+def meta_steps(tasks: int, meta_batch: int) -> int:
+    """The fewest whole meta-steps that have so many tasks."""
+    return -(-tasks // meta_batch)

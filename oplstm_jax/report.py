@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from oplstm_jax.problem import LARGER_IS_BETTER
+from oplstm_jax.problem import LARGER_IS_BETTER, meta_steps
 from oplstm_jax.published import Published
 from oplstm_jax.records import complete, entries, own_seconds, read_result, read_scores
 from oplstm_jax.statistics import Estimate, compare, estimate, known, list_error, over_seeds, over_tasks
@@ -139,7 +139,7 @@ def _said(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
 def _trained_on(learner: str, said: Mapping[str, Any]) -> int:
     """Training tasks, which are whole meta-steps."""
     tasks, meta_batch = said["train_tasks"], said["meta_batch"]
-    return tasks if learner in UNTRAINED else -(-tasks // meta_batch) * meta_batch
+    return tasks if learner in UNTRAINED else meta_steps(tasks, meta_batch) * meta_batch
 
 
 def _distinct(about: Iterable[Mapping[str, Any]], name: str) -> str:

@@ -140,19 +140,20 @@ def _norms(done: list[Row]) -> str:
         return done[0]["norm"]
     by_learner = len({(row["learner"], row["norm"]) for row in done}) == len({row["learner"] for row in done})
     names = [label_of(row["learner"]) if by_learner else f'"{row["protocol"]}"' for row in done]
-    return _grouped(zip([row["norm"] for row in done], names, strict=True)).replace("); ", "), ")
+    return ", ".join(_grouped(zip([row["norm"] for row in done], names, strict=True)))
 
 
 def _budgets(done: list[Row]) -> str:
-    return _grouped((row["train_tasks"], label_of(row["learner"])) for row in done if row["learner"] not in UNTRAINED)
+    trained = [row for row in done if row["learner"] not in UNTRAINED]
+    return "; ".join(_grouped((row["train_tasks"], label_of(row["learner"])) for row in trained))
 
 
-def _grouped(pairs: Iterable[tuple[object, str]]) -> str:
+def _grouped(pairs: Iterable[tuple[object, str]]) -> list[str]:
     """Values, each with the names it belongs to in brackets."""
     names: dict[object, list[str]] = {}
     for found, name in pairs:
         names.setdefault(found, []).append(name)
-    return "; ".join(f"{found} ({', '.join(dict.fromkeys(of))})" for found, of in names.items())
+    return [f"{found} ({', '.join(dict.fromkeys(of))})" for found, of in names.items()]
 
 
 def _hours(done: list[Row]) -> float:

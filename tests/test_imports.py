@@ -57,7 +57,7 @@ LAYERS = {
     "trained": 8,
     "zoo": 9,
 }
-SHARED_BY_LEARNERS = {"rules", "features", "descent", "fast_weights", "inner_loop", "arguments", "op_pass"}
+SHARED_BY_LEARNERS = {"rules", "features", "descent", "fast_weights", "inner_loop", "arguments", "misfits", "op_pass"}
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "oplstm_jax").rglob("*.py"))
 
 

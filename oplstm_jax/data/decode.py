@@ -1,8 +1,8 @@
 """Encoded image files -> uint8 arrays of one size: the only place where image files are opened.
 
 Greyscale, colour, palette, transparent (laid on white) and 16-bit files are handled, and photographs turned as their
-camera says they are to be seen (EXIF orientation); whatever cannot be decoded is a
-one-line ValueError that names the file. The size of a picture is checked before its pixels are decoded.
+camera says they are to be seen (EXIF orientation); whatever cannot be decoded is a one-line ValueError that names the
+file. The size of a picture is checked before its pixels are decoded.
 """
 
 import io

@@ -7,11 +7,12 @@ from typing import Any
 import flax.linen as nn
 
 from oplstm_jax.hints import hint
-from oplstm_jax.learners.arguments import check_loss, or_value_error
+from oplstm_jax.learners.arguments import check_loss
 from oplstm_jax.learners.finetune import finetune
 from oplstm_jax.learners.guess import random_guess
 from oplstm_jax.learners.lstm import lstm, pi_lstm
 from oplstm_jax.learners.maml import maml
+from oplstm_jax.learners.misfits import or_value_error
 from oplstm_jax.learners.op_lstm import op_lstm
 from oplstm_jax.learners.op_lstm_general import op_lstm_general
 from oplstm_jax.learners.op_lstm_head import op_lstm_head
