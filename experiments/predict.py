@@ -86,7 +86,7 @@ def read_image(file: Path, shape: list[int]) -> np.ndarray:
 
 
 def check_norm(norm: str, images: int, base: str) -> bool:
-    """Whether images depend on one another. Raises ValueError for a mode that is none or leaves nothing of one image."""
+    """Whether images depend on one another. Raises ValueError for a mode there is not, or useless for one image."""
     check_mode(norm)
     together = norm == "transductive" and base != "none"
     if together and images == 1:
