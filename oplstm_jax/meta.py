@@ -34,6 +34,9 @@ class Log(NamedTuple):
     score: Array
 
 
+Chunk = Callable[[MetaState, Array, int | Array, Sampler], tuple[MetaState, Log]]
+
+
 def task_objective(learner: Learner, loss: Loss) -> Objective:
     """The meta-training loss of one task: the learner's own, else the query loss after adapting to the support.
 
@@ -176,9 +179,7 @@ def make_step(
     return step
 
 
-def make_chunk(
-    step: Callable, mesh: Mesh | None = None
-) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:
+def make_chunk(step: Callable, mesh: Mesh | None = None) -> Chunk:
     """A jitted loop on the device: (state, run key, number of steps, sample) -> (state, Log averaged over the steps).
 
     The number of steps is a traced value: chunks of any length share one compilation. The old state is donated: it, and
@@ -190,7 +191,7 @@ def make_chunk(
     return _checked(jax.jit(on_every_device(_run_steps(step), mesh), donate_argnums=0))
 
 
-def make_pmap_chunk(step: Callable, axis: str) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:
+def make_pmap_chunk(step: Callable, axis: str) -> Chunk:
     """The same by `jax.pmap` over an axis of local devices, for programs built on it.
 
     State, in and out, has a leading dimension of devices (`flax.jax_utils.replicate`); the other arguments have none.
@@ -199,10 +200,10 @@ def make_pmap_chunk(step: Callable, axis: str) -> Callable[[MetaState, Array, in
     return _checked(jax.pmap(_run_steps(step), axis, in_axes=given, out_axes=found, donate_argnums=0))
 
 
-def _checked(run: Callable) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:
+def _checked(run: Callable) -> Chunk:
     """A compiled chunk that takes any function as sampler. It raises ValueError for steps that are no whole number."""
 
-    def chunk(state: MetaState, run_key: Array, steps: int, sample: Sampler) -> tuple[MetaState, Log]:
+    def chunk(state: MetaState, run_key: Array, steps: int | Array, sample: Sampler) -> tuple[MetaState, Log]:
         if not jnp.issubdtype(jnp.result_type(steps), jnp.integer):
             raise ValueError(f"steps is {steps!r}: expected a whole number")
         return run(state, run_key, steps, as_sampler(sample))
@@ -211,7 +212,7 @@ def _checked(run: Callable) -> Callable[[MetaState, Array, int, Sampler], tuple[
 
 
 def _run_steps(step: Callable) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:
-    def chunk(state: MetaState, run_key: Array, steps: int, sample: Sampler) -> tuple[MetaState, Log]:
+    def chunk(state: MetaState, run_key: Array, steps: int | Array, sample: Sampler) -> tuple[MetaState, Log]:
         def body(_, carry):
             state, total = carry
             state, log = step(state, run_key, sample)

@@ -77,7 +77,7 @@ def checked_learner(learner: Learner) -> Learner:
 
 def as_precise(params: Params, given: Iterable[Array]) -> Params:
     """The parameters in the precision of the arrays they are to work with, at least float32."""
-    widest = functools.reduce(jnp.promote_types, (a.dtype for a in given), jnp.float32)
+    widest = functools.reduce(jnp.promote_types, (a.dtype for a in given), jnp.dtype(jnp.float32))
     return jax.tree.map(lambda a: a.astype(jax.dtypes.canonicalize_dtype(widest)), params)
 
 

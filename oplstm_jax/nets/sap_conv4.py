@@ -63,7 +63,8 @@ class MapTransform(nn.Module):
         kernels, strengths = self._kernels(features), self._strengths("conv_strengths", CONVOLUTIONS)
         if kernels:
             identity = jnp.zeros((3, 3, features, features), x.dtype).at[0, 0].set(jnp.eye(features, dtype=x.dtype))
-            x = _forward_conv(x, sum(a * kernel for a, kernel in zip(strengths, (identity, *kernels), strict=True)))
+            weighted = [a * kernel for a, kernel in zip(strengths, (identity, *kernels), strict=True)]
+            x = _forward_conv(x, sum(weighted[1:], weighted[0]))
         chosen = [name for name in BIASES if name in self.transforms]
         for strength, name in zip(self._strengths("bias_strengths", BIASES)[1:], chosen, strict=True):
             bias = self.param(name, nn.initializers.zeros, (features,) if name == "vector" else ())
