@@ -1,6 +1,6 @@
 """What XLA makes of a training step on an NVIDIA GPU, found out without one: kernels, bytes they move, transposes.
 
-    pip install --no-deps jax-cuda12-plugin==VERSION jax-cuda12-pjrt==VERSION    # VERSION: that of jax
+    pip install --no-deps jax-cuda12-plugin==VERSION jax-cuda12-pjrt==VERSION nvidia-cuda-nvcc-cu12  # VERSION: of jax
     python -m benchmarks.compiled [--row=N] [--json=FILE] [--keep=FOLDER]
 
 Compiles the rows of `benchmarks.accelerator`, one step each, for an H200. How long the kernels take only the device
@@ -81,8 +81,8 @@ def absent_gpu() -> jax.Device:
         return topologies.get_topology_desc(platform="cuda", topology="1x1x1", target_config=H200).devices[0]
     except (NotImplementedError, RuntimeError) as error:
         raise ValueError(
-            f"JAX cannot compile for NVIDIA GPUs here ({error}): expected the packages jax-cuda12-plugin and "
-            f"jax-cuda12-pjrt {jax.__version__}, installed with --no-deps"
+            f"JAX cannot compile for NVIDIA GPUs here ({error}): expected the packages jax-cuda12-plugin "
+            f"{jax.__version__}, jax-cuda12-pjrt {jax.__version__} and nvidia-cuda-nvcc-cu12, installed with --no-deps"
         ) from error
 
 
