@@ -38,12 +38,10 @@ def runs(table: Table, root: Path, seeds: tuple[int, ...], fraction: float) -> I
 def write_table(name: str, table: Table, root: Path, seeds: tuple[int, ...], fraction: float) -> str:
     """Writes the texts (Markdown, JSON, CSV, LaTeX) and the figures of what is finished; returns the Markdown."""
     rows = summaries(table, root, seeds)
-    title = table.title if fraction == 1 else f"{table.title}, {fraction:g} of the full training tasks"
-    own = [
-        (part, _as_published(part, cell)) for part, test, cell in _cells(table, root, seeds) if test is part.tests[0]
-    ]
-    table.draw(root, [cell for _, cell in own])  # first: it reads what a damaged run would leave half a table for
-    _draw_learning_curves(root, own)
+    title = table.title + _budget_words(rows, fraction)
+    drawn = [(part, cell) for part, test, cell in _cells(table, root, seeds) if test is _drawn(part)]
+    table.draw(root, [cell for _, cell in drawn])  # first: it reads what a damaged run would leave half a table for
+    _draw_learning_curves(root, drawn)
     about = {"name": name, "title": title, "fraction": fraction, "stand_in": table.stand_in}
     write_text(root / "table.json", json.dumps({**about, "cells": rows}, indent=1) + "\n")
     write_text(root / "table.md", text := tabular.markdown(title, rows))
@@ -52,11 +50,21 @@ def write_table(name: str, table: Table, root: Path, seeds: tuple[int, ...], fra
     return text
 
 
+def _budget_words(rows: list[dict[str, Any]], fraction: float) -> str:
+    """What the title says of budgets: nothing where some cells had all, whose facts say which had less."""
+    found = [row["fraction"] for row in rows if row["seeds"] and row["fraction"] is not None] or [fraction]
+    if max(found) == 1:
+        return ""
+    ends = dict.fromkeys(f"{end:.3g}" for end in (min(found), max(found)))
+    return f", {' to '.join(ends)} of the full training tasks"
+
+
 def summaries(table: Table, root: Path, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
     """Every cell as JSON, after the tests that are missing have been made."""
     rows = []
     for part, test, cell in _cells(table, root, seeds):
-        summary = report.summarise(_tested(cell, test, part))
+        _make_test(cell, test, part)
+        summary = report.summarise(cell)
         rows.append({**summary, "part": part.name, "published_seconds": test.seconds.get((cell.learner, cell.shot))})
     return rows
 
@@ -68,7 +76,9 @@ def _cells(table: Table, root: Path, seeds: tuple[int, ...]) -> Iterator[tuple[P
         for test, learner, shot in itertools.product(part.tests, table.learners, table.shots):
             folders = {seed: root / _folder(part, learner, shot, seed) for seed in _seeds_of(learner, seeds)}
             published = test.published.get((learner, shot))
-            yield part, test, report.Cell(learner, shot, folders, published, test.label, test.metric or metric)
+            full = None if learner in report.UNTRAINED else part.configure(learner, shot).train_tasks
+            how = {"protocol": test.label, "metric": test.metric or metric, "test": test.folder}
+            yield part, test, report.Cell(learner, shot, folders, published, full_tasks=full, **how)
 
 
 def _seeds_of(learner: str, seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -76,13 +86,10 @@ def _seeds_of(learner: str, seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds[:1] if learner in report.UNTRAINED else seeds
 
 
-def _tested(cell: report.Cell, test: Test, part: Part) -> report.Cell:
-    """The cell with the folders of its tests, after making those that are missing."""
-    if not test.folder:
-        return cell
-    folders = {seed: folder / test.folder for seed, folder in cell.folders.items()}
-    for run, folder in zip(cell.folders.values(), folders.values(), strict=True):
-        if read_result(folder) is None and read_result(run) is not None:
+def _make_test(cell: report.Cell, test: Test, part: Part) -> None:
+    """Tests the finished runs of a cell that have not been tested so."""
+    for run in cell.folders.values():
+        if read_result(run / test.folder) is None and read_result(run) is not None:
             if test.measure is not None and part.gradient_step is not None:
                 found = test.measure(run, part.gradient_step)
             else:
@@ -90,13 +97,11 @@ def _tested(cell: report.Cell, test: Test, part: Part) -> report.Cell:
             for name, (result, scores) in found.items():
                 (run / name).mkdir(exist_ok=True)
                 write_result(run / name, result, scores)
-    return cell._replace(folders=folders)
 
 
-def _as_published(part: Part, cell: report.Cell) -> report.Cell:
-    """The cell of a run beside the published score, whichever of its tests that belongs to."""
-    values = [test.published.get((cell.learner, cell.shot)) for test in part.tests if test.measure is None]
-    return cell._replace(published=next((found for found in values if found is not None), None))
+def _drawn(part: Part) -> Test:
+    """The test whose scores are in figures: the one the published scores are from, else the first."""
+    return next((test for test in part.tests if test.published and test.measure is None), part.tests[0])
 
 
 def _draw_learning_curves(root: Path, runs: list[tuple[Part, report.Cell]]) -> None:

@@ -54,9 +54,8 @@ def shots(root: Path, cells: list[report.Cell]) -> None:
     ours: dict[str, list[tuple[int, Estimate]]] = {}
     theirs: dict[str, list[tuple[int, float]]] = {}
     for cell in cells:
-        runs = [run.scores for folder in cell.folders.values() if (run := report.read_run(folder)) is not None]
-        if runs:
-            ours.setdefault(cell.learner, []).append((cell.shot, over_seeds(runs)))
+        if scores := [run.scores for run in cell.runs().values()]:
+            ours.setdefault(cell.learner, []).append((cell.shot, over_seeds(scores)))
         if cell.published is not None:
             theirs.setdefault(cell.learner, []).append((cell.shot, cell.published.mean))
     if ours:
@@ -68,8 +67,7 @@ def parts(root: Path, cells: list[report.Cell]) -> None:
     panels: dict[str, tuple[str, dict[str, list[float]]]] = {}
     bounds: dict[str, dict[str, float]] = {}
     for cell in cells:
-        runs = [run for folder in cell.folders.values() if (run := report.read_run(folder)) is not None]
-        if runs:
+        if runs := list(cell.runs().values()):
             title, config = f"{cell.protocol}, {cell.shot}-shot", runs[0].result["config"]
             panels.setdefault(title, (cell.metric, {}))[1][cell.learner] = [float(run.scores.mean()) for run in runs]
             bounds[title] = {"chance": build.chance(config), **_unordered(config)}

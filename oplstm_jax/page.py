@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from oplstm_jax.progress import clock
-from oplstm_jax.report import label_of, verdict
+from oplstm_jax.report import UNTRAINED, fraction_of, label_of, verdict
 from oplstm_jax.tabular import Row, facts, number, value
 
 TEMPLATE = string.Template((Path(__file__).parent / "page.html").read_text())
 CAPTIONS = {
-    "shots.png": "Test score against support examples; bars: 95 % intervals over seeds, hollow markers: published.",
+    "shots.png": "Test score against shots; bars: 95 % intervals over seeds, hollow markers: published, tested alike.",
     "updates.png": "OP-LSTM's updates beside gradient descent's, and its weights beside prototypes, over training.",
     "seeds.png": "Test score of every seed, a dot each, and their mean; dashed: chance, and what bounds learners.",
     "figure.png": "Validation score against training tasks or time, a line per seed.",
@@ -73,13 +73,22 @@ def _incomplete(sections: Sequence[Section], not_run: list[str]) -> str:
     for table in (section.table for section in sections):
         if table.get("stand_in"):
             notes.append(f"{table['title']}: the data stands in for the paper's; its numbers are not comparable.")
-        if table["fraction"] != 1:
-            notes.append(f"{table['title']}: {table['fraction']:g} of the full training tasks.")
+        notes += [f"{table['title']}: {reduced}." for reduced in _reduced(table)]
         seeds = {cell_name(row): row["missing_seeds"] for row in table["cells"] if row["missing_seeds"]}
         notes += [f"{table['title']}: {name}: seeds {', '.join(map(str, s))} missing." for name, s in seeds.items()]
     items = "".join(f"<li>{_text(note)}</li>" for note in notes) or "<li>Nothing.</li>"
     summary = f"<summary>Missing, reduced or stand-in ({len(notes)})</summary>"
     return f"<details{' open' * (len(notes) < 12)}>{summary}<ul>{items}</ul></details>"
+
+
+def _reduced(table: Mapping[str, Any]) -> list[str]:
+    """Which cells had less than the full training tasks; of what has not been run nothing is known."""
+    names: dict[float, list[str]] = {}
+    for row in table["cells"]:
+        if row["seeds"] and row["learner"] not in UNTRAINED:
+            names.setdefault(fraction_of(row, table), []).append(cell_name(row))
+    which = {fraction: "; ".join(of) + ": " if len(names) > 1 else "" for fraction, of in names.items()}
+    return [f"{which[fraction]}{fraction:.3g} of the full training tasks" for fraction in names if fraction != 1]
 
 
 def _section(position: int, section: Section) -> str:

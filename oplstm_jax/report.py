@@ -50,6 +50,8 @@ class Cell(NamedTuple):
     """One cell of a table: a learner at a number of shots, and the folders of its runs by seed.
 
     protocol: how it was tested, where a table shows more than one way. metric: of its scores.
+    full_tasks: training tasks of its full budget, None where nothing is said of that. test: the folder below each run's
+    in which this test lies, if it is not the one that ended the run.
     """
 
     learner: str
@@ -58,6 +60,13 @@ class Cell(NamedTuple):
     published: Published | None
     protocol: str = ""
     metric: str = "accuracy"
+    full_tasks: int | None = None
+    test: str = ""
+
+    def runs(self) -> dict[int, Run]:
+        """The finished runs by seed, with the scores of this test."""
+        found = {seed: read_run(folder / self.test) for seed, folder in self.folders.items()}
+        return {seed: run for seed, run in found.items() if run is not None}
 
 
 def label_of(learner: str) -> str:
@@ -96,9 +105,9 @@ def summarise(cell: Cell) -> dict[str, Any]:
 
     Raises ValueError for runs that differ in more than their seeds, and for results that do not say what a table does.
     """
-    runs = {seed: run for seed, folder in cell.folders.items() if (run := read_run(folder)) is not None}
+    runs = cell.runs()
     check_seeds(next(iter(cell.folders.values())), [run.result for run in runs.values()])
-    about = {seed: _said(cell.folders[seed], run.result) for seed, run in runs.items()}
+    about = {seed: _said(cell.folders[seed] / cell.test, run.result) for seed, run in runs.items()}
     row: dict[str, Any] = {"learner": cell.learner, "shot": cell.shot, "protocol": cell.protocol, "metric": cell.metric}
     row["published"] = None if cell.published is None else cell.published._asdict()
     row["missing_seeds"] = [seed for seed in cell.folders if seed not in runs]
@@ -110,6 +119,7 @@ def summarise(cell: Cell) -> dict[str, Any]:
         row["hardware"], row["versions"] = (_distinct(about.values(), name) for name in ("hardware", "versions"))
         row["commits"] = sorted({said["commit"] for said in about.values()})
         row["train_tasks"] = _trained_on(cell.learner, first)
+        row["fraction"] = first["train_tasks"] / cell.full_tasks if cell.full_tasks else None
         row["over_tasks"] = over_tasks(scores)._asdict()
         across = over_seeds(scores)
         row["over_seeds"] = {**across._asdict(), "interval": known(across.interval)}
@@ -158,6 +168,12 @@ def _seed_row(run: Run, said: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def fraction_of(row: Mapping[str, Any], table: Mapping[str, Any]) -> float:
+    """Of the full training tasks, those of a cell: the table's unless it has its own."""
+    own = row.get("fraction")
+    return table["fraction"] if own is None else own
+
+
 def verdict(row: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[str, str]:
     """How a cell stands to the published value: (kind, words); kind is better, worse, equal, untested or missing."""
     comparison = row.get("comparison")
@@ -170,7 +186,8 @@ def verdict(row: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[str, str]
     if comparison is None:
         return "untested", "one seed: not tested"
     p = f"p = {comparison['p']:.3f}" if comparison["p"] >= 0.001 else "p < 0.001"
-    budget = "" if table["fraction"] == 1 else f" with {table['fraction']:g} of the training tasks"
+    fraction = fraction_of(row, table)
+    budget = "" if fraction == 1 else f" with {fraction:.3g} of the training tasks"
     if comparison["p"] >= SIGNIFICANT:
         return "equal", f"= no significant difference ({p}){budget}"
     if row["metric"] not in LARGER_IS_BETTER:

@@ -18,7 +18,7 @@ UNITS = {
 }
 COLUMNS = (
     "learner shot protocol metric score interval_tasks interval_seeds published published_interval difference "
-    "difference_interval p seeds missing_seeds test_tasks train_tasks norm test_query data hardware commits "
+    "difference_interval p seeds missing_seeds test_tasks train_tasks fraction norm test_query data hardware commits "
     "wall_seconds"
 ).split()
 
@@ -145,7 +145,22 @@ def _norms(done: list[Row]) -> str:
 
 def _budgets(done: list[Row]) -> str:
     trained = [row for row in done if row["learner"] not in UNTRAINED]
-    return "; ".join(_grouped((row["train_tasks"], label_of(row["learner"])) for row in trained))
+    return "; ".join(_grouped((_budget(row, trained), _name(row, trained)) for row in trained))
+
+
+def _budget(row: Row, trained: list[Row]) -> str:
+    """Training tasks of a row and, where not all had the same part of their full number, which it had."""
+    fraction = row.get("fraction")
+    alike = all(other.get("fraction") == fraction for other in trained)
+    return str(row["train_tasks"]) + ("" if alike or fraction in (None, 1) else f" = {fraction:.3g} of the full number")
+
+
+def _name(row: Row, trained: list[Row]) -> str:
+    """A learner, and the shots where these tell its budgets apart."""
+    own = [other for other in trained if other["learner"] == row["learner"]]
+    budgets, shots = {other["train_tasks"] for other in own}, {(other["shot"], other["train_tasks"]) for other in own}
+    apart = len(budgets) > 1 and len(shots) == len({shot for shot, _ in shots})
+    return label_of(row["learner"]) + f", {row['shot']}-shot" * apart
 
 
 def _grouped(pairs: Iterable[tuple[object, str]]) -> list[str]:

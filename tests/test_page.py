@@ -12,7 +12,7 @@ import pytest
 from processes import ROOT
 
 from experiments.report import write_report
-from oplstm_jax import page
+from oplstm_jax import page, tabular
 from oplstm_jax import report as report_of
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "chromium-headless-shell")
@@ -115,6 +115,7 @@ VERDICTS = {
     "equal": (_cell(comparison={**BETTER, "p": 0.3}), {}, ("equal", "= no significant difference (p = 0.300)")),
     "neither is better": (_cell(metric="cosine"), {}, ("worse", "≠ differs (p = 0.010)")),
     "reduced": (_cell(), {"fraction": 0.1}, ("worse", "▼ worse (p = 0.010) with 0.1 of the training tasks")),
+    "reduced more": (_cell(fraction=0.64), {}, ("worse", "▼ worse (p = 0.010) with 0.64 of the training tasks")),
     "stand-in": (_cell(), {"stand_in": True}, ("untested", "stand-in: not compared")),
     "one seed": (_cell(comparison=None), {}, ("untested", "one seed: not tested")),
     "unpublished": (_cell(published=None, comparison=None), {}, ("untested", "nothing published")),
@@ -144,6 +145,15 @@ def test_what_is_missing_reduced_or_a_stand_in_is_said():
     ):
         assert words in text, words
     assert "<script>" not in text
+
+
+def test_cells_with_other_budgets_are_named():
+    cells = _cell(fraction=1.0), _cell(shot=5, fraction=0.98321), _cell(learner="scratch", train_tasks=1)
+    listed = page.render("Title", [page.Section(_table(*cells), {})]).split("</details>")[0]
+    assert "<li>A &amp; B &lt;script&gt;: MAML, 5-shot: 0.983 of the full training tasks.</li>" in listed
+    assert listed.count("<li>") == 2  # and the table's place in the list of tables
+    notes = " ".join(tabular.facts(list(cells)))
+    assert "Training tasks: 10 (MAML); 10 = 0.983 of the full number (MAML)." in notes
 
 
 TABLES = (

@@ -70,8 +70,9 @@ def test_every_run_says_where_it_comes_from(folder):
 def test_texts_are_those_of_the_cells(folder):
     table = _table(folder)
     title, cells = table["title"], table["cells"]
-    if table["fraction"] != 1:
-        assert f"{table['fraction']:g} of the full training tasks" in title
+    fractions = [cell["fraction"] for cell in cells if cell["seeds"] and cell["fraction"] is not None]
+    assert all(f"{end:.3g}" in title.split(", ")[-1] for end in (min(fractions), max(fractions)) if max(fractions) != 1)
+    assert title.endswith(" of the full training tasks") == (max(fractions) != 1)
     texts = {"table.md": tabular.markdown(title, cells), "table.csv": tabular.csv_text(cells)}
     for name, text in {**texts, "table.tex": tabular.latex(title, cells)}.items():
         assert (ROOT / folder / name).read_text() == text, name
