@@ -4,7 +4,7 @@
         [--learners=op_lstm] [--suffix=_best]
 
 Of the seeds of a configuration the one with the best validation score goes in, as NAME.npz and its card NAME.json;
-parameters of more than --largest bytes are left out and the card says so.
+parameters of more than --largest bytes are left out and the card says so (of these the run need not have kept them).
 """
 
 import datetime
@@ -25,10 +25,13 @@ from oplstm_jax.problem import LARGER_IS_BETTER
 from oplstm_jax.records import CONFIG, read_config, read_result
 from oplstm_jax.report import UNTRAINED, read_run
 from oplstm_jax.trained import load_trained
+from oplstm_jax.types import Episode
 
 FIRST = 100  # scores of so many test tasks are on the card
 TEST = ("score", "interval", "test_tasks", "test_query", "norm")
-ORIGIN = ("metric learner seed command commit hardware versions wall_seconds best_step validation_score").split()
+ORIGIN = (
+    "metric learner seed command commit hardware versions wall_seconds best_step validation_score params_sha256"
+).split()
 
 
 def main() -> None:
@@ -72,33 +75,42 @@ def entry_name(config: dict[str, Any]) -> str:
 
 
 def publish(name: str, runs: list[Path], target: Path, largest: int) -> dict[str, Any]:
-    """Writes an entry of the zoo from the best validated of runs that differ in their seeds; returns its card."""
+    """Writes an entry of the zoo from the best validated of runs that differ in their seeds; returns its card.
+
+    Raises ValueError if that run has no parameters, unless they would be left out as too large.
+    """
     results = [read_result(run) or {} for run in runs]
     sign = 1 if LARGER_IS_BETTER[results[0]["metric"]] else -1
     best = runs[int(np.argmax([sign * result["validation_score"] for result in results]))]
-    origin, weights = _trained(best)
-    card, file = {**_card(best), **origin, "seeds": len(runs)}, target / f"{name}.npz"
-    params.save(file, weights)
-    size = file.stat().st_size
-    left_out = (
-        f"parameters of {size / 1e6:.1f} MB are left out, above {largest / 1e6:.1f} MB" if size > largest else None
-    )
-    if left_out:
-        file.unlink()
-    card |= {"name": name, "bytes": size, "params_sha256": params.sha256(weights), "left_out": left_out}
+    origin, shapes = _origin(best)
+    card, file = {**_card(best), **origin, "seeds": len(runs), "name": name}, target / f"{name}.npz"
+    if (size := _size(best, shapes)) <= largest or (best / "params.npz").exists():
+        weights = jax.tree.map(lambda a: a.astype("float32"), load_trained(best, shapes).params)
+        params.save(file, weights)
+        card["params_sha256"], size = params.sha256(weights), file.stat().st_size
+    left_out = f"parameters of {size / 1e6:.1f} MB are left out, above {largest / 1e6:.1f} MB"
+    card |= {"bytes": size, "left_out": left_out if size > largest else None}
+    if card["left_out"]:
+        file.unlink(missing_ok=True)
     write_text(target / f"{name}.json", json.dumps(card, indent=1, sort_keys=True) + "\n")
     return card
 
 
-def _trained(run: Path) -> tuple[dict[str, Any], Any]:
-    """(config, data, input_shape) and float32 parameters of a run; what a learner took from its data is an option."""
+def _size(run: Path, shapes: Episode) -> int:
+    """Bytes of a run's parameters in float32."""
+    learner = build.build_learner(read_config(run), 1)
+    like = jax.eval_shape(learner.init, jax.random.key(0), shapes)
+    return sum(4 * leaf.size for leaf in jax.tree.leaves(like))
+
+
+def _origin(run: Path) -> tuple[dict[str, Any], Episode]:
+    """(config, data, input_shape) of a run, and its tasks' shapes; what a learner took from its data is an option."""
     config = read_config(run)
     shapes = jax.eval_shape(build.build_sampler({**config, "learner": ""}, "test"), jax.random.key(0))
-    weights = jax.tree.map(lambda a: a.astype("float32"), load_trained(run, shapes).params)
     if config["learner"] == "finetune":
         config["options"] = {**config["options"], "classes": build.training_classes(config)}
     data = config["data"] = Path(config["data"]).stem
-    return {"config": config, "data": data, "input_shape": list(shapes.support.x.shape[1:])}, weights
+    return {"config": config, "data": data, "input_shape": list(shapes.support.x.shape[1:])}, shapes
 
 
 def _card(run: Path) -> dict[str, Any]:

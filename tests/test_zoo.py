@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -111,6 +112,19 @@ def test_the_best_validated_seed_is_published_and_large_ones_are_left_out(runs, 
     assert not (tmp_path / "small.npz").exists() and "0.1 MB are left out" in zoo.card("small", tmp_path)["left_out"]
     with pytest.raises(ValueError, match="small: parameters of .* left out, .*; train it: "):
         zoo.load("small", tmp_path)
+
+
+def test_parameters_too_large_for_the_zoo_need_not_have_been_kept(runs, tmp_path):
+    bare = [Path(shutil.copytree(run, tmp_path / run.name)) for run in runs]
+    for run in bare:
+        (run / "params.npz").unlink()
+    kept = publish("kept", runs, tmp_path, largest=10)
+    card = publish("bare", bare, tmp_path, largest=10)
+    assert card["left_out"] == kept["left_out"] and card["params_sha256"] == kept["params_sha256"]
+    assert 0.9 * kept["bytes"] < card["bytes"] <= kept["bytes"]
+    with pytest.raises(ValueError, match="no params.npz: its parameters were not kept"):
+        publish("small", bare, tmp_path, largest=LARGEST)
+    assert not (tmp_path / "small.json").exists()
 
 
 def test_other_settings_go_under_names_of_their_own(commands, tmp_path):
