@@ -3,7 +3,7 @@
     python -m benchmarks.throughput [--learner=op_lstm --problem=sine_5shot --meta_batch=4] [--json=FILE] [--all]
     python -m benchmarks.throughput --growth --learner=op_lstm --problem=sine_5shot
 
-Without flags: the authors' settings of sine, Omniglot MLP and Omniglot Conv-4, in about ten minutes on two cores. --all adds
+Without flags: the authors' settings of sine, Omniglot MLP and Omniglot Conv-4, in at most ten minutes on two cores. --all adds
 5-shot images, the plain LSTMs on pixels and 84x84 images. --growth varies meta-batch, shots, passes and width of one
 learner and fits an exponent to each. `benchmarks/README.md` says how to read the table.
 """
@@ -30,7 +30,7 @@ from oplstm_jax.origin import facts, peak_bytes
 flags.DEFINE_string("learner", None, "Only this learner.")
 flags.DEFINE_string("problem", None, "Only this problem.")
 flags.DEFINE_integer("meta_batch", None, "Tasks in a meta-batch (the authors' if not given).")
-flags.DEFINE_float("seconds", 4.0, "Time for each measurement.", lower_bound=0.1)
+flags.DEFINE_float("seconds", 3.0, "Time for each measurement.", lower_bound=0.1)
 flags.DEFINE_bool("all", False, "Also what takes long.")
 flags.DEFINE_bool("growth", False, "How the rate grows with sizes, for --learner on --problem.")
 flags.DEFINE_bool("plain", True, "Also measure the plain version.")
