@@ -6,10 +6,8 @@ First as many processes as there are --workers compile all rows, which the folde
 one after another on the idle device. The limit is the bare arithmetic of a whole meta-batch at once.
 """
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,7 +15,6 @@ from absl import flags
 
 from benchmarks import throughput
 from experiments import cli
-from oplstm_jax.files import write_text
 
 flags.DEFINE_integer("workers", 0, "Processes that compile beforehand; needs --compilation_cache.", lower_bound=0)
 flags.DEFINE_integer("row", None, "Only the row of this number, from 0.", lower_bound=0)
@@ -56,13 +53,13 @@ def main() -> None:
     wanted = chosen()
     peaks = _compile() if flags.FLAGS.workers else {}
     flags.FLAGS.plain = False
+    throughput.check_kept()
     print(throughput.HEAD, flush=True)
     rows = []
     for number in wanted:
         if found := _measure(number):
             rows.append(found | peaks.get(number, {}))
-        if flags.FLAGS.json:
-            write_text(Path(flags.FLAGS.json), json.dumps(rows, indent=1) + "\n")
+        throughput.keep(rows)
 
 
 def chosen() -> Sequence[int]:

@@ -8,7 +8,6 @@ says; how many there are and what they read and write is counted here, and the s
 compiled programs. OPLSTM_KERNELS=0, OPLSTM_LAYOUT=0 and OPLSTM_UNROLL=0 leave off what the library does for GPUs.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,7 +17,7 @@ from absl import flags
 from jax.experimental import topologies
 from jax.sharding import AbstractDevice, AbstractMesh
 
-from benchmarks import accelerator, hlo, problems
+from benchmarks import accelerator, hlo, problems, throughput
 from experiments import cli
 from oplstm_jax import build
 from oplstm_jax.files import write_text
@@ -53,6 +52,7 @@ def main() -> None:
     device = absent_gpu()
     if flags.FLAGS.keep:
         Path(flags.FLAGS.keep).mkdir(parents=True, exist_ok=True)
+    throughput.check_kept()
     rows = []
     print(HEAD, flush=True)
     for number in accelerator.chosen():
@@ -70,8 +70,7 @@ def main() -> None:
         _show(rows[-1])
         if flags.FLAGS.keep:
             write_text(Path(flags.FLAGS.keep) / f"row{number}.txt", text)
-        if flags.FLAGS.json:
-            write_text(Path(flags.FLAGS.json), json.dumps(rows, indent=1) + "\n")
+        throughput.keep(rows)
 
 
 def absent_gpu() -> jax.Device:

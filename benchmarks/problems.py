@@ -43,8 +43,12 @@ def workloads() -> dict[str, Workload]:
 
 
 def configured(problem: str, learner: str, meta_batch: int | None, changes: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a learner on a problem with other fields, its data ready. meta_batch: None for the authors'."""
-    config = {**workloads()[problem].config(learner), **changes}
+    """The configuration of a learner on a problem with other fields or options, its data ready.
+
+    meta_batch: None for the authors'.
+    """
+    known = workloads()[problem].config(learner)
+    config = {**known, **changes, "options": {**known["options"], **changes.get("options", {})}}
     config["meta_batch"] = meta_batch or config["meta_batch"]
     if config["data"] == "noise84":
         config["data"] = noise_pack(Path(noise_folder().name))
@@ -123,9 +127,11 @@ def _products(rows: int, widths: tuple[int, ...]) -> Callable[[Array], Array]:
 
 
 def _cells(sizes: tuple[int, ...], features: int, columns: int) -> Callable[[Array], Array]:
+    like = jax.eval_shape(lambda: init_stack(jax.random.key(0), features, sizes))
+
     def run(key: Array) -> Array:
-        params = init_stack(key, features, sizes)
-        x = jnp.ones((features, columns)) * params[0].w_ih[0, 0]
+        params = jax.tree.map(lambda a: jnp.full(a.shape, 0.1), like)
+        x = jax.random.uniform(key, (features, 1)) * jnp.ones((features, columns))
         grads = jax.grad(lambda p, x: jnp.sum(stack_step(p, None, x)[1] ** 2), (0, 1))(params, x)
         return sum(g.ravel()[0] for g in jax.tree.leaves(grads))
 

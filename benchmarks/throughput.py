@@ -24,17 +24,17 @@ from absl import flags
 from benchmarks import measure, plain, problems
 from experiments import cli
 from oplstm_jax import build
-from oplstm_jax.files import write_text
+from oplstm_jax.files import check_writable, write_text
 from oplstm_jax.origin import facts, peak_bytes
 
 flags.DEFINE_string("learner", None, "Only this learner.")
 flags.DEFINE_string("problem", None, "Only this problem.")
-flags.DEFINE_integer("meta_batch", None, "Tasks in a meta-batch (the authors' if not given).")
+flags.DEFINE_integer("meta_batch", None, "Tasks in a meta-batch (the authors' if not given).", lower_bound=1)
 flags.DEFINE_float("seconds", 3.0, "Time for each measurement.", lower_bound=0.1)
 flags.DEFINE_bool("all", False, "Also what takes long.")
 flags.DEFINE_bool("growth", False, "How the rate grows with sizes, for --learner on --problem.")
 flags.DEFINE_bool("plain", True, "Also measure the plain version.")
-flags.DEFINE_string("json", None, "Also write the rows to this file.")
+flags.DEFINE_string("json", None, "Also write the rows to this file, as far as they are measured.")
 
 DEFAULT = {
     "sine_5shot": ("lstm", "pi_lstm", "op_lstm", "maml"),
@@ -56,13 +56,27 @@ HEAD = f"{'learner':<13}{'problem':<22}{'batch':>5}{'tasks/s':>10}{'/core s':>10
 
 def main() -> None:
     pairs = chosen()
+    check_kept()
     print(HEAD, flush=True)
     if flags.FLAGS.growth:
-        rows = growth()
+        keep(growth())
     elif flags.FLAGS.problem and flags.FLAGS.learner:
-        rows = [show(row(*pairs[0], flags.FLAGS.meta_batch))]
+        keep([show(row(*pairs[0], flags.FLAGS.meta_batch))])
     else:
-        rows = [_of_pair(*pair) for pair in pairs]
+        rows: list[dict[str, Any]] = []
+        for pair in pairs:
+            rows.append(_of_pair(*pair))
+            keep(rows)
+
+
+def check_kept() -> None:
+    """Raises ValueError if rows are to be written to a file and cannot be."""
+    if flags.FLAGS.json:
+        check_writable(Path(flags.FLAGS.json))
+
+
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Writes the rows to the file they are to be in, if any."""
     if flags.FLAGS.json:
         write_text(Path(flags.FLAGS.json), json.dumps(rows, indent=1) + "\n")
 
@@ -151,30 +165,35 @@ def show(found: dict[str, Any]) -> dict[str, Any]:
 def growth() -> list[dict[str, Any]]:
     """Rates of one learner as one size at a time is doubled, and exponents fitted to time per task."""
     problem, learner = cli.required("problem"), cli.required("learner")
-    base = problems.workloads()[problem].config(learner)
-    series = {
-        "meta_batch": [("meta_batch", size) for size in (1, 2, 4, 8, 16)],
-        "shot": [("train_shot", base["shot"] * factor) for factor in (1, 2, 4)],
-        "passes": [("passes", max(base["passes"], 1) * factor) for factor in (1, 2, 4)],
-    }
-    if base["base"] == "conv4":
-        series["filters"] = [("filters", size) for size in (16, 32, 64)]
-    elif base["base"] == "mlp":
-        series["hidden"] = [("hidden", [factor * width for width in base["hidden"]]) for factor in (1, 2, 4)]
     flags.FLAGS.plain = False
     rows = []
-    for name, changes in series.items():
+    for name, values in _series(problems.workloads()[problem].config(learner)).items():
         sizes, times = [], []
-        for field, value in changes:
-            found = row(problem, learner, **{"meta_batch": None, field: value})
-            rows.append(show({**found, "varied": field, "value": value}))
+        for value in values:
+            options = {"options": {"sizes": value}} if name == "sizes" else {name: value}
+            found = row(problem, learner, **{"meta_batch": flags.FLAGS.meta_batch, **options})
+            rows.append(show({**found, "varied": name, "value": value}))
             sizes.append(value[0] if isinstance(value, list) else value)
             times.append(1 / measure.steady(rows[-1]))
         exponent = np.polyfit(np.log(sizes), np.log(times), 1)[0]
         print(f"time per task grows with {name} to the power {exponent:.2f}" if math.isfinite(exponent) else "")
-        for found in rows[-len(changes) :]:
+        for found in rows[-len(values) :]:
             found["exponent"] = float(exponent)
     return rows
+
+
+def _series(base: dict[str, Any]) -> dict[str, list[Any]]:
+    """Fields of a configuration, or `sizes` of a plain LSTM's layers, with the values each is to take."""
+    found = {
+        "meta_batch": [1, 2, 4, 8, 16],
+        "train_shot": [base["shot"] * factor for factor in (1, 2, 4)],
+        "passes": [max(base["passes"], 1) * factor for factor in (1, 2, 4)],
+    }
+    if base["base"] == "conv4":
+        return {**found, "filters": [16, 32, 64]}
+    own = "hidden" if base["base"] == "mlp" else "sizes"
+    widths = base["hidden"] if own == "hidden" else base["options"]["sizes"]
+    return {**found, own: [[factor * width for width in widths] for factor in (1, 2, 4)]}
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import base64
 import html
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,21 +74,27 @@ def _incomplete(sections: Sequence[Section], not_run: list[str]) -> str:
         if table.get("stand_in"):
             notes.append(f"{table['title']}: the data stands in for the paper's; its numbers are not comparable.")
         notes += [f"{table['title']}: {reduced}." for reduced in _reduced(table)]
-        seeds = {cell_name(row): row["missing_seeds"] for row in table["cells"] if row["missing_seeds"]}
-        notes += [f"{table['title']}: {name}: seeds {', '.join(map(str, s))} missing." for name, s in seeds.items()]
+        missing = _runs_by(table["cells"], lambda row: ", ".join(map(str, row["missing_seeds"])))
+        notes += [f"{table['title']}: {runs}: seeds {seeds} missing." for seeds, runs in missing.items() if seeds]
     items = "".join(f"<li>{_text(note)}</li>" for note in notes) or "<li>Nothing.</li>"
     summary = f"<summary>Missing, reduced or stand-in ({len(notes)})</summary>"
     return f"<details{' open' * (len(notes) < 12)}>{summary}<ul>{items}</ul></details>"
 
 
 def _reduced(table: Mapping[str, Any]) -> list[str]:
-    """Which cells had less than the full training tasks; of what has not been run nothing is known."""
-    names: dict[float, list[str]] = {}
-    for row in table["cells"]:
-        if row["seeds"] and row["learner"] not in UNTRAINED:
-            names.setdefault(fraction_of(row, table), []).append(cell_name(row))
-    which = {fraction: "; ".join(of) + ": " if len(names) > 1 else "" for fraction, of in names.items()}
-    return [f"{which[fraction]}{fraction:.3g} of the full training tasks" for fraction in names if fraction != 1]
+    """Which runs had less than the full training tasks; of what has not been run nothing is known."""
+    trained = [row for row in table["cells"] if row["seeds"] and row["learner"] not in UNTRAINED]
+    runs = _runs_by(trained, lambda row: fraction_of(row, table))
+    which = {fraction: f"{of}: " if len(runs) > 1 else "" for fraction, of in runs.items()}
+    return [f"{which[fraction]}{fraction:.3g} of the full training tasks" for fraction in runs if fraction != 1]
+
+
+def _runs_by(rows: Iterable[Row], what: Callable[[Row], Any]) -> dict[Any, str]:
+    """Names of runs by what is true of them, each once, in however many ways it is tested."""
+    names: dict[Any, dict[str, None]] = {}
+    for row in rows:
+        names.setdefault(what(row), {})[_run_name(row)] = None
+    return {value: "; ".join(of) for value, of in names.items()}
 
 
 def _section(position: int, section: Section) -> str:
@@ -131,7 +137,7 @@ def _wall_times(rows: list[Row]) -> str:
             (
                 "",
                 [
-                    ", ".join(filter(None, (row.get("part"), label_of(row["learner"]), f"{row['shot']}-shot"))),
+                    _run_name(row),
                     ours,
                     clock(theirs) if theirs else "–",
                     row["hardware"],
@@ -192,6 +198,11 @@ def _figure(name: str, image: bytes) -> str:
 def cell_name(row: Row) -> str:
     """Such as "OP-LSTM, 1-shot, k queries"."""
     return f"{label_of(row['learner'])}, {row['shot']}-shot{', ' * bool(row['protocol'])}{row['protocol']}"
+
+
+def _run_name(row: Row) -> str:
+    """Such as "cub, OP-LSTM, 1-shot"."""
+    return ", ".join(filter(None, (row.get("part"), label_of(row["learner"]), f"{row['shot']}-shot")))
 
 
 def _text(text: str) -> str:

@@ -98,7 +98,7 @@ def test_a_row_holds_all_fields_also_where_devices_share_the_tasks(tmp_path):
 def test_growth_fits_an_exponent_to_every_size(tmp_path):
     rows, printed = _rows(tmp_path, "--problem=sine_5shot", "--learner=lstm", "--seconds=0.3", "--growth")
     exponents = {row["varied"]: row["exponent"] for row in rows}
-    assert set(exponents) == {"meta_batch", "train_shot", "passes"}
+    assert set(exponents) == {"meta_batch", "train_shot", "passes", "sizes"}
     assert printed.count("to the power") == len(exponents)
     assert exponents["meta_batch"] < 0.3 < exponents["passes"] < 1.3  # passes follow one another, tasks need not
 
@@ -130,7 +130,12 @@ def test_the_tables_of_a_gpu_are_those_of_its_rows():
         assert document.split(f"<!-- results/speed/{name}.json -->\n")[1].split("<!-- end -->")[0] == expected
 
 
-@pytest.mark.parametrize(("flag", "words"), [("--problem=sin", "expected one of sine_5shot"), ("--learner=gpt", "'gpt'")])
+@pytest.mark.parametrize(("flag", "words"), [
+    ("--problem=sin", "expected one of sine_5shot"),
+    ("--learner=gpt", "'gpt'"),
+    ("--meta_batch=0", "--meta_batch=0"),
+    ("--json=missing/rows.json", "missing"),
+])
 def test_bad_names(flag, words):
     done = _run(flag)
     assert done.returncode == 2
@@ -165,6 +170,8 @@ def test_the_plain_version_computes_the_same(problem, learner):
 @pytest.mark.parametrize(("module", "flag", "words"), [
     ("accelerator", "--row=99", "flag --row is 99: expected at most 21"),
     ("idle", "--tasks=0", "--tasks"),
+    ("idle", "--seconds=0.5", "there is nothing to profile: expected a GPU, not cpu"),
+    ("accelerator", "--json=missing/rows.json", "missing"),
 ])
 def test_bad_flags_of_what_is_for_accelerators(module, flag, words):
     done = _run(flag, module=module)
