@@ -107,7 +107,7 @@ def _by_the_clock(one: Row | None, two: Row | None) -> tuple[str, ...]:
     best, limit, slow = max(alone or 0, both or 0), row["limit_tasks_per_second"], row["plain_tasks_per_second"]
     original = ORIGINALS.get((problem, learner, batch == AUTHORS_BATCH.get((problem, learner), batch)))
     return (
-        *(learner, problem, str(batch), _number(alone), _number(both), _number(limit), f"{100 * best / limit:.0f} %"),
+        *(learner, problem, str(batch), _number(alone), _number(both), _number(limit), _share(best, limit)),
         *(_number(slow), _number(slow and best / slow)),
         *((_number(original.tasks_per_second), _number(best / original.tasks_per_second)) if original else ("–", "–")),
         f"{original.aim:g}" if original else "–",
@@ -122,6 +122,10 @@ def _changed(earlier: Row, row: Row) -> tuple[str, ...]:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _share(rate: float, limit: float | None) -> str:
+    return "–" if limit is None else f"{100 * rate / limit:.0f} %"
 
 
 def gpu_tables(folder: Path) -> dict[str, str]:
@@ -139,7 +143,7 @@ def _of_accelerator(row: Row) -> tuple[str, ...]:
     rate, limit = row["tasks_per_second"], row["limit_tasks_per_second"]
     sizes = row["meta_batch"], row.get("tasks_at_once", row["meta_batch"])
     words = row["learner"], row["problem"], row.get("precision", "float32")
-    return (*words, *map(str, sizes), _number(rate), _number(limit), f"{100 * rate / limit:.0f} %")
+    return (*words, *map(str, sizes), _number(rate), _number(limit), _share(rate, limit))
 
 
 def _with_and_without(rows: list[Row]) -> list[tuple[str, ...]]:

@@ -30,7 +30,7 @@ from oplstm_jax.origin import facts, peak_bytes
 flags.DEFINE_string("learner", None, "Only this learner.")
 flags.DEFINE_string("problem", None, "Only this problem.")
 flags.DEFINE_integer("meta_batch", None, "Tasks in a meta-batch (the authors' if not given).", lower_bound=1)
-flags.DEFINE_float("seconds", 3.0, "Time for each measurement.", lower_bound=0.1)
+flags.DEFINE_float("seconds", 2.0, "Time for each measurement.", lower_bound=0.1)
 flags.DEFINE_bool("all", False, "Also what takes long.")
 flags.DEFINE_bool("growth", False, "How the rate grows with sizes, for --learner on --problem.")
 flags.DEFINE_bool("plain", True, "Also measure the plain version.")

@@ -3,12 +3,13 @@
 import base64
 import html
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from oplstm_jax import incomplete
 from oplstm_jax.progress import clock
-from oplstm_jax.report import UNTRAINED, fraction_of, label_of, verdict
+from oplstm_jax.report import label_of, run_name, verdict
 from oplstm_jax.tabular import Row, facts, number, value
 
 TEMPLATE = string.Template((Path(__file__).parent / "page.html").read_text())
@@ -41,10 +42,9 @@ class Section(NamedTuple):
 
 def render(title: str, sections: Sequence[Section], not_run: Iterable[str] = ()) -> str:
     """The page as HTML. not_run: names of tables of which nothing has been run."""
-    not_run = list(not_run)
     names = [f'<li><a href="#table-{n}">{_text(s.table["title"])}</a></li>' for n, s in enumerate(sections)]
     parts = [f"<h1>{_text(title)}</h1>", _overview(sections), f"<nav><ul>{''.join(names)}</ul></nav>"]
-    parts += [HOW_TO_READ, _incomplete(sections, not_run)]
+    parts += [HOW_TO_READ, _incomplete(incomplete.notes([s.table for s in sections], not_run))]
     parts += [_section(number, section) for number, section in enumerate(sections)]
     return TEMPLATE.substitute(title=_text(title), body="\n".join(parts))
 
@@ -67,34 +67,10 @@ def _result(row: Row) -> tuple:
     return row["learner"], row["shot"], row["test_query"], row["over_tasks"]["mean"]
 
 
-def _incomplete(sections: Sequence[Section], not_run: list[str]) -> str:
-    """Stand-ins, reduced budgets and what is missing, as a list."""
-    notes = [f"Table not run: {name}." for name in not_run]
-    for table in (section.table for section in sections):
-        if table.get("stand_in"):
-            notes.append(f"{table['title']}: the data stands in for the paper's; its numbers are not comparable.")
-        notes += [f"{table['title']}: {reduced}." for reduced in _reduced(table)]
-        missing = _runs_by(table["cells"], lambda row: ", ".join(map(str, row["missing_seeds"])))
-        notes += [f"{table['title']}: {runs}: seeds {seeds} missing." for seeds, runs in missing.items() if seeds]
+def _incomplete(notes: list[str]) -> str:
     items = "".join(f"<li>{_text(note)}</li>" for note in notes) or "<li>Nothing.</li>"
     summary = f"<summary>Missing, reduced or stand-in ({len(notes)})</summary>"
     return f"<details{' open' * (len(notes) < 12)}>{summary}<ul>{items}</ul></details>"
-
-
-def _reduced(table: Mapping[str, Any]) -> list[str]:
-    """Which runs had less than the full training tasks; of what has not been run nothing is known."""
-    trained = [row for row in table["cells"] if row["seeds"] and row["learner"] not in UNTRAINED]
-    runs = _runs_by(trained, lambda row: fraction_of(row, table))
-    which = {fraction: f"{of}: " if len(runs) > 1 else "" for fraction, of in runs.items()}
-    return [f"{which[fraction]}{fraction:.3g} of the full training tasks" for fraction in runs if fraction != 1]
-
-
-def _runs_by(rows: Iterable[Row], what: Callable[[Row], Any]) -> dict[Any, str]:
-    """Names of runs by what is true of them, each once, in however many ways it is tested."""
-    names: dict[Any, dict[str, None]] = {}
-    for row in rows:
-        names.setdefault(what(row), {})[_run_name(row)] = None
-    return {value: "; ".join(of) for value, of in names.items()}
 
 
 def _section(position: int, section: Section) -> str:
@@ -133,17 +109,7 @@ def _wall_times(rows: list[Row]) -> str:
     for row in {(r.get("part", ""), r["learner"], r["shot"]): r for r in rows if r["seeds"]}.values():
         theirs = seconds.get((row.get("part", ""), row["learner"], row["shot"]))
         ours = clock(row["wall_seconds"] / len(row["seeds"]))
-        lines.append(
-            (
-                "",
-                [
-                    _run_name(row),
-                    ours,
-                    clock(theirs) if theirs else "–",
-                    row["hardware"],
-                ],
-            )
-        )
+        lines.append(("", [run_name(row), ours, clock(theirs) if theirs else "–", row["hardware"]]))
     heads = ["run", "training, ours", "authors' (RTX 2080 Ti)", "our hardware"]
     return (
         f"<details><summary>Wall time of a run (h:mm:ss)</summary>{_table(heads, lines, {3: 'text'})}</details>"
@@ -198,11 +164,6 @@ def _figure(name: str, image: bytes) -> str:
 def cell_name(row: Row) -> str:
     """Such as "OP-LSTM, 1-shot, k queries"."""
     return f"{label_of(row['learner'])}, {row['shot']}-shot{', ' * bool(row['protocol'])}{row['protocol']}"
-
-
-def _run_name(row: Row) -> str:
-    """Such as "cub, OP-LSTM, 1-shot"."""
-    return ", ".join(filter(None, (row.get("part"), label_of(row["learner"]), f"{row['shot']}-shot")))
 
 
 def _text(text: str) -> str:

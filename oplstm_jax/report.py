@@ -74,6 +74,11 @@ def label_of(learner: str) -> str:
     return LABELS.get(learner, learner)
 
 
+def run_name(row: Mapping[str, Any]) -> str:
+    """What pages call the run behind a row of a table, such as "cub, OP-LSTM, 1-shot"."""
+    return ", ".join(filter(None, (row.get("part"), label_of(row["learner"]), f"{row['shot']}-shot")))
+
+
 def read_run(folder: Path) -> Run | None:
     """The run in a workdir, None while it is not finished."""
     result = read_result(folder)

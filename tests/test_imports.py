@@ -47,6 +47,7 @@ LAYERS = {
     "comparison": 7,
     "train": 8,
     "tabular": 7,
+    "incomplete": 7,
     "page": 8,
     "fields": 0,
     "bases": 5,
