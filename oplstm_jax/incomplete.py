@@ -9,7 +9,10 @@ Row = Mapping[str, Any]
 
 
 def notes(tables: Iterable[Mapping[str, Any]], not_run: Iterable[str] = ()) -> list[str]:
-    """A sentence for each thing that tables, as table.json holds them, lack. not_run: names of those without any run."""
+    """A sentence for each thing that tables, as table.json holds them, lack.
+
+    not_run: names of those without any run.
+    """
     found = [f"Table not run: {name}." for name in not_run]
     for table in tables:
         found += [f"{table['title']}: {words}." for words in (*_stand_in(table), *_reduced(table), *_missing(table))]
