@@ -51,9 +51,9 @@ ROWS: tuple[tuple[str, str, int | None, dict[str, Any]], ...] = (
 
 def main() -> None:
     wanted = chosen()
+    throughput.check_kept()
     peaks = _compile() if flags.FLAGS.workers else {}
     flags.FLAGS.plain = False
-    throughput.check_kept()
     print(throughput.HEAD, flush=True)
     rows = []
     for number in wanted:

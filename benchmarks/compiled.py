@@ -49,10 +49,10 @@ HEAD = f"{'learner':<13}{'problem':<22}{'precision':>10}{'batch':>6}{'kernels':>
 
 
 def main() -> None:
+    throughput.check_kept()
     device = absent_gpu()
     if flags.FLAGS.keep:
         Path(flags.FLAGS.keep).mkdir(parents=True, exist_ok=True)
-    throughput.check_kept()
     rows = []
     print(HEAD, flush=True)
     for number in accelerator.chosen():

@@ -27,7 +27,7 @@ TESTED = 25  # tasks of validation and of the test, which are not what is profil
 
 
 def main() -> None:
-    if (kind := jax.default_backend()) == "cpu":
+    if (kind := jax.default_backend()) != "gpu":
         raise ValueError(f"there is nothing to profile: expected a GPU, not {kind}")
     config = flags.FLAGS.config or flags.FLAGS["config"].parser.parse(CONFIG)
     config.train_tasks = config.validate_every = flags.FLAGS.tasks

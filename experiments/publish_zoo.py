@@ -84,7 +84,7 @@ def publish(name: str, runs: list[Path], target: Path, largest: int) -> dict[str
     best = runs[int(np.argmax([sign * result["validation_score"] for result in results]))]
     origin, shapes = _origin(best)
     card, file = {**_card(best), **origin, "seeds": len(runs), "name": name}, target / f"{name}.npz"
-    if (size := _size(best, shapes)) <= largest or (best / "params.npz").exists():
+    if (size := _size(origin["config"], shapes)) <= largest or (best / "params.npz").exists():
         weights = jax.tree.map(lambda a: a.astype("float32"), load_trained(best, shapes).params)
         params.save(file, weights)
         card["params_sha256"], size = params.sha256(weights), file.stat().st_size
@@ -96,9 +96,9 @@ def publish(name: str, runs: list[Path], target: Path, largest: int) -> dict[str
     return card
 
 
-def _size(run: Path, shapes: Episode) -> int:
-    """Bytes of a run's parameters in float32."""
-    learner = build.build_learner(read_config(run), 1)
+def _size(config: dict[str, Any], shapes: Episode) -> int:
+    """Bytes of the parameters of a run in float32."""
+    learner = build.build_learner(config, 1)
     like = jax.eval_shape(learner.init, jax.random.key(0), shapes)
     return sum(4 * leaf.size for leaf in jax.tree.leaves(like))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from oplstm_jax.report import UNTRAINED, fraction_of, run_name
+from oplstm_jax.report import UNTRAINED, fraction_of, names_by, run_name
 
 Row = Mapping[str, Any]
 
@@ -39,7 +39,4 @@ def _missing(table: Mapping[str, Any]) -> list[str]:
 
 def _runs_by(rows: Iterable[Row], what: Callable[[Row], Any]) -> dict[Any, str]:
     """Names of runs by what is true of them, each once, in however many ways it is tested."""
-    names: dict[Any, dict[str, None]] = {}
-    for row in rows:
-        names.setdefault(what(row), {})[run_name(row)] = None
-    return {value: "; ".join(of) for value, of in names.items()}
+    return {value: "; ".join(names) for value, names in names_by((what(row), run_name(row)) for row in rows).items()}

@@ -211,7 +211,7 @@ def _checked(run: Callable) -> Chunk:
     return chunk
 
 
-def _run_steps(step: Callable) -> Callable[[MetaState, Array, int, Sampler], tuple[MetaState, Log]]:
+def _run_steps(step: Callable) -> Chunk:
     def chunk(state: MetaState, run_key: Array, steps: int | Array, sample: Sampler) -> tuple[MetaState, Log]:
         def body(_, carry):
             state, total = carry

@@ -79,6 +79,14 @@ def run_name(row: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, (row.get("part"), label_of(row["learner"]), f"{row['shot']}-shot")))
 
 
+def names_by(pairs: Iterable[tuple[Any, str]]) -> dict[Any, list[str]]:
+    """(value, name) -> the names of each value, each once."""
+    found: dict[Any, dict[str, None]] = {}
+    for value, name in pairs:
+        found.setdefault(value, {})[name] = None
+    return {value: list(names) for value, names in found.items()}
+
+
 def read_run(folder: Path) -> Run | None:
     """The run in a workdir, None while it is not finished."""
     result = read_result(folder)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from oplstm_jax.records import entries
-from oplstm_jax.report import UNTRAINED, label_of
+from oplstm_jax.report import UNTRAINED, label_of, names_by
 
 Row = dict[str, Any]
 UNITS = {
@@ -165,10 +165,7 @@ def _name(row: Row, trained: list[Row]) -> str:
 
 def _grouped(pairs: Iterable[tuple[object, str]]) -> list[str]:
     """Values, each with the names it belongs to in brackets."""
-    names: dict[object, list[str]] = {}
-    for found, name in pairs:
-        names.setdefault(found, []).append(name)
-    return [f"{found} ({', '.join(dict.fromkeys(of))})" for found, of in names.items()]
+    return [f"{found} ({', '.join(names)})" for found, names in names_by(pairs).items()]
 
 
 def _hours(done: list[Row]) -> float:
